@@ -1,0 +1,73 @@
+// run: the entrance to weft. Everything else is called from a fiber, and fibers live inside weft::run.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <weft/engine.hpp>
+
+namespace weft {
+
+struct run_options {
+    // Threads that run fibers, the calling one included; at least 1. A fiber never leaves the worker it began on.
+    std::size_t workers = 1;
+
+    // Address space of a fiber's stack in bytes, guard included, where spawn_options don't say. Only pages that a
+    // fiber has touched take memory.
+    std::size_t stack_size = 256 * 1024;
+
+    // Called, on the worker concerned, for an exception that ended a fiber and that no one will get: of a detached
+    // fiber, or of one whose handle was destroyed without get(). Must not throw. Default: one line on stderr.
+    std::function<void(std::string_view fiber_name, std::exception_ptr exception)> on_unhandled;
+
+    // What each worker waits with when no fiber can run. Default: epoll if netio is linked, else an engine that knows
+    // timers alone.
+    engine_factory make_engine;
+};
+
+namespace detail {
+
+void run(run_options options, void (*main)(void*), void* argument);
+
+} // namespace detail
+
+// Runs `main` as the first fiber, on the calling thread's own stack, and returns when it and every fiber that it and
+// its descendants spawned have ended. Returns main's int, or 0 if it returns void. An exception that leaves main leaves
+// run too, after the other fibers have ended.
+//
+// Not to be called on a fiber (std::logic_error). Throws std::invalid_argument for options out of range,
+// std::system_error if a thread, stack or engine can't be had.
+template <class Main> int run(Main&& main, run_options options = {}) {
+    struct call {
+        Main& main;
+        int result = 0;
+        std::exception_ptr failure;
+    } state{main, 0, nullptr};
+    detail::run(
+        std::move(options),
+        [](void* argument) {
+            auto& self = *static_cast<call*>(argument);
+            try {
+                if constexpr (std::is_void_v<std::invoke_result_t<Main&>>)
+                    self.main();
+                else
+                    self.result = self.main();
+            } catch (...) {
+                self.failure = std::current_exception();
+            }
+        },
+        &state);
+    if (state.failure)
+        std::rethrow_exception(state.failure);
+    return state.result;
+}
+
+// The number of workers of this run, and the caller's place among them, from 0. On a fiber only (std::logic_error).
+std::size_t worker_count();
+std::size_t worker_index();
+
+} // namespace weft

@@ -1,0 +1,34 @@
+// this_fiber: what a fiber may do with itself.
+//
+// yield and the sleeps work on plain threads too, where they do what std::this_thread's do; so code under them needs
+// not know where it runs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include <weft/clock.hpp>
+
+namespace weft::this_fiber {
+
+// Lets the other ready fibers of this worker run.
+void yield() noexcept;
+
+// Other fibers run until `deadline` has passed. Precision: the kernel's timers, some 50 us.
+void sleep_until(time_point deadline) noexcept;
+
+template <class Rep, class Period> void sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
+    sleep_until(deadline_after(duration));
+}
+
+// The running fiber's number, unique in the process; 0 on a thread that is no worker.
+[[nodiscard]] std::uint64_t id() noexcept;
+
+// The running fiber's name, valid until it ends or is renamed; empty on a thread that is no worker.
+[[nodiscard]] std::string_view name() noexcept;
+
+// Renames the running fiber; cut to 31 bytes. Nothing happens on a thread that is no worker.
+void set_name(std::string_view name) noexcept;
+
+} // namespace weft::this_fiber

@@ -1,0 +1,75 @@
+#include <weft/detail/park.hpp>
+
+#include "worker.hpp"
+
+namespace weft::detail {
+
+namespace {
+
+void deliver_wake(inbox_message& message) noexcept;
+
+bool win(fiber_core& fiber) noexcept {
+    auto expected = park_state::parked;
+    return fiber.state.compare_exchange_strong(expected, park_state::woken, std::memory_order_acq_rel);
+}
+
+fiber_core& fiber_of(inbox_message& message) noexcept {
+    auto const offset = offsetof(fiber_core, remote_wake);
+    return *reinterpret_cast<fiber_core*>(reinterpret_cast<char*>(&message) - offset);
+}
+
+void deliver_wake(inbox_message& message) noexcept {
+    fiber_core& fiber = fiber_of(message);
+    fiber.home->make_ready(fiber);
+}
+
+} // namespace
+
+bool cancel_park(fiber_core& fiber) noexcept {
+    if (!win(fiber))
+        return false;
+    fiber.state.store(park_state::running, std::memory_order_relaxed);
+    return true;
+}
+
+wake_cause park(wait_reason reason, time_point deadline) noexcept {
+    fiber_core& self = *current_fiber;
+    self.reason = reason;
+    if (deadline != never) {
+        self.deadline = deadline;
+        self.home->arm_timer(self);
+    }
+    self.home->switch_out();
+    if (deadline != never)
+        self.deadline = never;
+    self.state.store(park_state::running, std::memory_order_relaxed);
+    return self.cause;
+}
+
+bool wake(fiber_core& fiber, wake_cause cause) noexcept {
+    if (!win(fiber))
+        return false;
+    fiber.cause = cause;
+    worker& home = *fiber.home;
+    if (this_worker == &home) {
+        home.make_ready(fiber);
+    } else {
+        fiber.remote_wake.deliver = deliver_wake;
+        home.post(fiber.remote_wake);
+    }
+    return true;
+}
+
+void yield() noexcept {
+    fiber_core& self = *current_fiber;
+    self.calls_since_switch = 0;
+    self.home->make_ready(self);
+    self.home->switch_out();
+}
+
+void sleep_until(wait_reason reason, time_point deadline) noexcept {
+    begin_park(*current_fiber);
+    park(reason, deadline);
+}
+
+} // namespace weft::detail

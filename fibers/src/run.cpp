@@ -1,0 +1,172 @@
+#include <barrier>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <weft/fiber.hpp>
+#include <weft/post.hpp>
+#include <weft/run.hpp>
+
+#include "idle_engine.hpp"
+#include "overflow.hpp"
+#include "stack_pool.hpp"
+#include "unhandled.hpp"
+#include "worker.hpp"
+#include "worker_group.hpp"
+
+namespace weft {
+namespace detail {
+namespace {
+
+constexpr std::size_t most_workers = 1024;
+constexpr std::size_t largest_stack = std::size_t{1} << 40;
+
+engine_factory& default_engine() {
+    static engine_factory factory = [] { return std::make_unique<idle_engine>(); };
+    return factory;
+}
+
+run_options checked(run_options options) {
+    if (options.workers < 1 || options.workers > most_workers)
+        throw std::invalid_argument("weft::run: run_options::workers must be from 1 to 1024");
+    if (options.stack_size < stack_pool::smallest_stack || options.stack_size > largest_stack)
+        throw std::invalid_argument("weft::run: run_options::stack_size must be from 32 KiB to 1 TiB");
+    if (!options.on_unhandled)
+        options.on_unhandled = print_unhandled;
+    if (!options.make_engine)
+        options.make_engine = default_engine();
+    return options;
+}
+
+// The workers beside the calling thread's.
+//
+// Start: each thread makes its worker, all meet at the gate, and go on only if every one succeeded.
+// End: each serves until the group stops, then all meet again, so that no worker goes while another may address it.
+class run_threads {
+public:
+    explicit run_threads(worker_group& group)
+        : group_(group), gate_(static_cast<std::ptrdiff_t>(group.workers.size())) {}
+
+    void start_others() {
+        for (std::size_t i = 1; i < group_.workers.size(); ++i) {
+            try {
+                threads_.emplace_back([this, i] { run_one(i, nullptr, nullptr); });
+            } catch (...) {
+                fail(std::current_exception());
+                gate_.arrive_and_drop(); // for the thread that there isn't
+                for (std::size_t missing = i + 1; missing < group_.workers.size(); ++missing)
+                    gate_.arrive_and_drop();
+                break;
+            }
+        }
+    }
+
+    void run_one(std::size_t index, void (*main)(void*), void* argument) {
+        std::optional<worker> self;
+        try {
+            self.emplace(group_, index);
+            group_.workers[index] = &*self;
+        } catch (...) {
+            fail(std::current_exception());
+        }
+        gate_.arrive_and_wait();
+        if (!failed()) {
+            if (main != nullptr) {
+                main(argument);
+                group_.end_work();
+            }
+            self->serve();
+        }
+        gate_.arrive_and_wait();
+    }
+
+    void join_others() {
+        for (std::thread& thread : threads_)
+            thread.join();
+        if (failure_)
+            std::rethrow_exception(failure_);
+    }
+
+private:
+    void fail(std::exception_ptr failure) {
+        std::scoped_lock const lock(mutex_);
+        if (!failure_)
+            failure_ = std::move(failure);
+    }
+
+    bool failed() {
+        std::scoped_lock const lock(mutex_);
+        return failure_ != nullptr;
+    }
+
+    worker_group& group_;
+    std::barrier<> gate_;
+    std::vector<std::thread> threads_;
+    std::mutex mutex_;
+    std::exception_ptr failure_; // guarded by mutex_
+};
+
+} // namespace
+
+void set_default_engine(engine_factory factory) { default_engine() = std::move(factory); }
+
+void run(run_options options, void (*main)(void*), void* argument) {
+    if (this_worker != nullptr)
+        throw std::logic_error("weft::run: called on a fiber; spawn a fiber instead");
+    worker_group group(checked(std::move(options)));
+    install_overflow_handler();
+    run_threads threads(group);
+    threads.start_others();
+    threads.run_one(0, main, argument);
+    threads.join_others();
+}
+
+} // namespace detail
+
+namespace {
+
+detail::worker& calling_worker(char const* function) {
+    if (detail::this_worker == nullptr)
+        throw std::logic_error(std::string(function) +
+                               ": no fibers run on this thread; call it inside weft::run");
+    return *detail::this_worker;
+}
+
+// Becomes a fiber of the worker that it is delivered to. Counted as work of the group from its sending on.
+struct posted_function : detail::inbox_message {
+    explicit posted_function(std::function<void()> function_) : function(std::move(function_)) {
+        deliver = [](inbox_message& message) noexcept {
+            auto* const self = static_cast<posted_function*>(&message);
+            try {
+                spawn(std::move(self->function)).detach();
+            } catch (...) {
+                detail::this_worker->group().options.on_unhandled("posted function",
+                                                                  std::current_exception());
+            }
+            delete self;
+            detail::this_worker->group().end_work();
+        };
+    }
+
+    std::function<void()> function;
+};
+
+} // namespace
+
+std::size_t worker_count() { return calling_worker("weft::worker_count").group().workers.size(); }
+std::size_t worker_index() { return calling_worker("weft::worker_index").index(); }
+
+void post(std::size_t worker, std::function<void()> function) {
+    detail::worker_group& group = calling_worker("weft::post").group();
+    if (worker >= group.workers.size())
+        throw std::out_of_range("weft::post: there is no worker " + std::to_string(worker) +
+                                "; this run has " + std::to_string(group.workers.size()));
+    auto* const message = new posted_function(std::move(function));
+    group.begin_work();
+    group.workers[worker]->post(*message);
+}
+
+} // namespace weft

@@ -1,0 +1,71 @@
+#include <mutex>
+#include <stdexcept>
+
+#include <weft/bounded_semaphore.hpp>
+#include <weft/semaphore.hpp>
+
+namespace weft {
+
+semaphore::semaphore(std::ptrdiff_t permits) : permits_(permits) {
+    if (permits < 0)
+        throw std::invalid_argument("weft::semaphore: the number of permits can't be negative");
+}
+
+bool semaphore::try_acquire_until(time_point deadline) noexcept {
+    std::unique_lock lock(lock_);
+    if (permits_ > 0) {
+        --permits_;
+        ++acquired_;
+        return true;
+    }
+    // A waker that finds us hands over its permit: it never shows in permits_.
+    return waiting_.wait(lock, {.operation = "semaphore"}, deadline);
+}
+
+void semaphore::acquire() noexcept { static_cast<void>(try_acquire_until(never)); }
+
+bool semaphore::try_acquire() noexcept {
+    std::scoped_lock const lock(lock_);
+    if (permits_ == 0)
+        return false;
+    --permits_;
+    ++acquired_;
+    return true;
+}
+
+// Under lock_.
+void semaphore::give(std::ptrdiff_t permits) noexcept {
+    for (; permits > 0 && waiting_.wake_one(); --permits) {
+    }
+    permits_ += permits;
+    acquired_ -= permits;
+}
+
+void semaphore::release(std::ptrdiff_t permits) {
+    std::scoped_lock const lock(lock_);
+    if (permits < 0)
+        throw std::invalid_argument("weft::semaphore: can't release a negative number of permits");
+    if (permits > max - permits_)
+        throw std::overflow_error("weft::semaphore: released more permits than a semaphore can count");
+    give(permits);
+}
+
+bool semaphore::release_acquired(std::ptrdiff_t permits) noexcept {
+    std::scoped_lock const lock(lock_);
+    if (permits < 0 || permits > acquired_)
+        return false;
+    give(permits);
+    return true;
+}
+
+std::ptrdiff_t semaphore::available() const noexcept {
+    std::scoped_lock const lock(lock_);
+    return permits_;
+}
+
+void bounded_semaphore::release(std::ptrdiff_t permits) {
+    if (!release_acquired(permits))
+        throw std::logic_error("weft::bounded_semaphore: released more often than acquired");
+}
+
+} // namespace weft

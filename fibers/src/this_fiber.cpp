@@ -1,0 +1,36 @@
+#include <thread>
+
+#include <weft/detail/fiber_core.hpp>
+#include <weft/detail/park.hpp>
+#include <weft/this_fiber.hpp>
+
+namespace weft::this_fiber {
+
+using detail::current_fiber;
+
+void yield() noexcept {
+    if (current_fiber != nullptr)
+        detail::yield();
+    else
+        std::this_thread::yield();
+}
+
+void sleep_until(time_point deadline) noexcept {
+    if (current_fiber != nullptr)
+        detail::sleep_until({.operation = "sleep"}, deadline);
+    else
+        std::this_thread::sleep_until(deadline);
+}
+
+std::uint64_t id() noexcept { return current_fiber != nullptr ? current_fiber->id : 0; }
+
+std::string_view name() noexcept {
+    return current_fiber != nullptr ? std::string_view(current_fiber->name) : std::string_view();
+}
+
+void set_name(std::string_view name) noexcept {
+    if (current_fiber != nullptr)
+        detail::set_name(*current_fiber, name);
+}
+
+} // namespace weft::this_fiber

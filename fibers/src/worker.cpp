@@ -1,0 +1,185 @@
+#include "worker.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/fiber/algo/round_robin.hpp>
+#include <boost/fiber/operations.hpp>
+
+#include <weft/detail/park.hpp>
+
+#include "boost_context.hpp"
+#include "overflow.hpp"
+#include "worker_group.hpp"
+
+namespace weft::detail {
+namespace {
+
+// The first cache lines of every stack lie at one offset in a page, and a page has few places in the L1 cache: spread
+// them. Steps of 256 bytes, because Boost aligns what it puts below to that.
+constexpr std::size_t offset_step = 256;
+constexpr std::size_t offset_limit = 1024;
+
+constexpr auto trim_interval = std::chrono::seconds(1);
+
+stack_memory thread_stack() noexcept {
+    stack_memory stack;
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return stack;
+    void* low = nullptr;
+    if (pthread_attr_getstack(&attributes, &low, &stack.size) == 0)
+        stack.low = static_cast<char*>(low);
+    pthread_attr_destroy(&attributes);
+    return stack;
+}
+
+} // namespace
+
+__thread worker* this_worker = nullptr;
+
+worker* calling_worker() noexcept { return this_worker; }
+
+void post_message(worker& target, inbox_message& message) noexcept { target.post(message); }
+
+worker::worker(worker_group& group, std::size_t index)
+    : group_(group), index_(index), stacks_(stack_pool::create()) {
+    this_worker = this; // the engine asks
+    try {
+        engine_ = group.options.make_engine();
+    } catch (...) {
+        this_worker = nullptr;
+        stacks_->abandon();
+        throw;
+    }
+    main_.home = this;
+    main_.stack = thread_stack();
+    main_.id = next_id();
+    set_name(main_, "main");
+    adopt_main_context(main_);
+    auto made = std::make_unique<scheduler>(*this, main_);
+    scheduler_ = made.release();
+    boost::fibers::context::active()->get_scheduler()->set_algo(scheduler_);
+    install_overflow_stack();
+    current_fiber = &main_;
+}
+
+worker::~worker() {
+    // A waker may still be on its way out of post().
+    while (posting_.load(std::memory_order_acquire) != 0)
+        sched_yield();
+    current_fiber = nullptr;
+    // Its end keeps those out who would still post about its events; what they posted is delivered now, to be freed.
+    engine_.reset();
+    inbox_.deliver();
+    this_worker = nullptr;
+    timers_.remove(main_);
+    scheduler_->retire();
+    boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
+    release_main_context(main_);
+    remove_overflow_stack();
+    stacks_->abandon();
+}
+
+std::uint64_t worker::next_id() noexcept {
+    static std::atomic<std::uint64_t> ids{0};
+    // Numbers are drawn in lots, so that workers don't meet at each spawn.
+    constexpr std::uint64_t lot = 1024;
+    if (ids_ % lot == 0)
+        ids_ = ids.fetch_add(lot, std::memory_order_relaxed);
+    return ++ids_;
+}
+
+std::size_t worker::next_stack_offset() noexcept { return offset_ = (offset_ + offset_step) % offset_limit; }
+
+void worker::start(fiber_core& fiber) noexcept {
+    if (live_++ == 0)
+        group_.begin_work();
+    ++contexts_;
+    start_context(fiber);
+}
+
+void worker::finish(fiber_core& fiber) noexcept {
+    timers_.remove(fiber);
+    fiber.lock.lock();
+    fiber.done = true;
+    bool const unobserved = fiber.failed && fiber.detached;
+    fiber.joiners.wake_all();
+    fiber.lock.unlock();
+    if (unobserved)
+        fiber.report_failure(fiber);
+    if (--live_ == 0)
+        group_.end_work();
+}
+
+void worker::context_ended(fiber_core& fiber) noexcept {
+    --contexts_;
+    release_reference(fiber);
+}
+
+void worker::serve() noexcept {
+    begin_park(main_);
+    if (!stopping_ || !cancel_park(main_))
+        park({.operation = "until every fiber has ended"}, never);
+    // Ended fibers are freed by the dispatcher.
+    while (contexts_ > 0)
+        yield();
+}
+
+void worker::stop() noexcept {
+    stopping_ = true;
+    wake(main_, wake_cause::notified);
+}
+
+time_point worker::trim_stacks() noexcept {
+    if (!stacks_->wants_trim())
+        return never;
+    time_point const now = clock::now();
+    if (now < next_trim_)
+        return next_trim_;
+    stacks_->trim();
+    next_trim_ = now + trim_interval;
+    return never;
+}
+
+void worker::deliver() noexcept {
+    inbox_.deliver();
+    if (timers_.next() != never)
+        timers_.expire(clock::now());
+}
+
+void worker::poll() noexcept {
+    engine_->poll(time_point::min());
+    deliver();
+}
+
+// The sleep and notify() agree by one exchange each on `sleeping_`: either the notifier finds us asleep, and calls the
+// engine, or we find its notification and don't sleep.
+void worker::wait_until(time_point deadline) noexcept {
+    auto expected = sleep_state::awake;
+    if (!sleeping_.compare_exchange_strong(expected, sleep_state::asleep, std::memory_order_seq_cst))
+        deadline = time_point::min();
+    else
+        deadline = std::min({deadline, timers_.next(), trim_stacks()});
+    engine_->poll(deadline);
+    sleeping_.exchange(sleep_state::awake, std::memory_order_seq_cst);
+    deliver();
+}
+
+void worker::post(inbox_message& message) noexcept {
+    // Keeps the worker from ending before the last line, though the message may be delivered before it.
+    posting_.fetch_add(1, std::memory_order_relaxed);
+    inbox_.push(message);
+    notify();
+    posting_.fetch_sub(1, std::memory_order_release);
+}
+
+void worker::notify() noexcept {
+    if (sleeping_.exchange(sleep_state::notified, std::memory_order_seq_cst) == sleep_state::asleep)
+        engine_->notify();
+}
+
+} // namespace weft::detail

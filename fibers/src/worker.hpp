@@ -1,0 +1,96 @@
+// worker: one OS thread that runs fibers. It owns their scheduler, timers, stacks and engine, and an inbox through which
+// other threads reach it.
+//
+// Threads: what is not marked otherwise is the worker's own thread's.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include <weft/detail/fiber_core.hpp>
+#include <weft/engine.hpp>
+
+#include "inbox.hpp"
+#include "scheduler.hpp"
+#include "stack_pool.hpp"
+#include "timer_queue.hpp"
+
+namespace weft::detail {
+
+class worker_group;
+
+class worker {
+public:
+    // Makes the calling thread a worker: its own context becomes the fiber `main`, which is running.
+    worker(worker_group& group, std::size_t index);
+
+    // The thread is an ordinary one again. No fiber is left by then, and nobody on another thread will address the
+    // worker any more.
+    ~worker();
+
+    worker(worker const&) = delete;
+    worker& operator=(worker const&) = delete;
+
+    // On the main fiber: runs the others until the group stops.
+    void serve() noexcept;
+
+    [[nodiscard]] worker_group& group() const noexcept { return group_; }
+    [[nodiscard]] std::size_t index() const noexcept { return index_; }
+    [[nodiscard]] std::uint64_t next_id() noexcept;
+
+    // -- the life of a fiber --
+    stack_memory allocate_stack(std::size_t size) { return stacks_->allocate(size); }
+    [[nodiscard]] bool owns(stack_pool const& pool) const noexcept { return stacks_ == &pool; }
+    [[nodiscard]] std::size_t next_stack_offset() noexcept;
+    void start(fiber_core& fiber) noexcept;
+    void finish(fiber_core& fiber) noexcept;        // on the fiber: its body has returned
+    void context_ended(fiber_core& fiber) noexcept; // on the dispatcher: its context is gone
+
+    // -- switching --
+    void make_ready(fiber_core& fiber) noexcept { scheduler_->make_ready(fiber); }
+    void switch_out() noexcept { scheduler_->switch_out(); }
+    void arm_timer(fiber_core& fiber) { timers_.arm(fiber); }
+
+    // -- on the dispatcher, for the scheduler --
+    void poll() noexcept;
+    void wait_until(time_point deadline) noexcept;
+
+    // -- any thread, while the group runs --
+    void post(inbox_message& message) noexcept;
+    void notify() noexcept;
+
+    // On the worker's own thread: serve() is to return.
+    void stop() noexcept;
+
+private:
+    // Whether the thread sleeps in the engine, so that a notification costs a system call only then.
+    enum class sleep_state : std::uint8_t { awake, asleep, notified };
+
+    void deliver() noexcept;
+    [[nodiscard]] time_point trim_stacks() noexcept;
+
+    worker_group& group_;
+    std::size_t const index_;
+    std::uint64_t ids_ = 0;
+    std::size_t live_ = 0;     // fibers whose body has not returned, without main
+    std::size_t contexts_ = 0; // fibers whose context is not gone, without main
+    std::size_t offset_ = 0;
+    bool stopping_ = false;
+    time_point next_trim_ = time_point::min();
+    fiber_core main_;
+    stack_pool* stacks_;
+    timer_queue timers_;
+    std::unique_ptr<engine> engine_;
+    scheduler* scheduler_ = nullptr; // Boost's scheduler of this thread holds it
+
+    inbox inbox_;                                           // any thread
+    std::atomic<sleep_state> sleeping_{sleep_state::awake}; // any thread
+    std::atomic<std::uint32_t> posting_{0};                 // any thread: those inside post()
+};
+
+// The calling thread's worker, also while no fiber runs; null if the thread is none.
+extern __thread worker* this_worker __attribute__((tls_model("initial-exec")));
+
+} // namespace weft::detail

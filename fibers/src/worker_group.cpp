@@ -1,0 +1,29 @@
+#include "worker_group.hpp"
+
+#include "worker.hpp"
+
+namespace weft::detail {
+namespace {
+
+struct stop_message : inbox_message {
+    explicit stop_message(worker& target_) : target(target_) {
+        deliver = [](inbox_message& message) noexcept {
+            auto* const self = static_cast<stop_message*>(&message);
+            worker& stopped = self->target;
+            delete self;
+            stopped.stop();
+        };
+    }
+
+    worker& target;
+};
+
+} // namespace
+
+void worker_group::stop() noexcept {
+    for (worker* const each : workers)
+        if (each != nullptr)
+            each->post(*new stop_message(*each));
+}
+
+} // namespace weft::detail

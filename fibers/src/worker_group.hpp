@@ -1,0 +1,39 @@
+// worker_group: the workers of one weft::run, and when they are done.
+//
+// The group is busy while `busy` > 0. It counts: 1 for main until it has returned, 1 for each worker that has live
+// fibers, 1 for each post() that has not become a fiber yet. Whoever counts it to zero stops the group: since only
+// what is counted can make new work, none can appear afterwards.
+//
+// Threads: `options` and `workers` don't change while fibers run; the rest is for any.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include <weft/run.hpp>
+
+namespace weft::detail {
+
+class worker;
+
+class worker_group {
+public:
+    explicit worker_group(run_options run) : options(std::move(run)), workers(options.workers) {}
+
+    void begin_work() noexcept { busy_.fetch_add(1, std::memory_order_relaxed); }
+    void end_work() noexcept {
+        if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+            stop();
+    }
+
+    run_options const options;
+    std::vector<worker*> workers;
+
+private:
+    void stop() noexcept;
+
+    std::atomic<std::size_t> busy_{1};
+};
+
+} // namespace weft::detail
