@@ -1,0 +1,141 @@
+// tcp_stream: a connected stream socket, used in blocking style; the fiber waits, not the thread.
+//
+// Models Asio's SyncReadStream and SyncWriteStream, so boost::asio::read, write and read_until, and Beast's synchronous
+// functions work on it unchanged. Accepted from a unix socket it works the same.
+//
+// Ownership: owns the descriptor; the destructor closes it. Movable; a moved-from stream is closed.
+// Fibers: one may read while another writes. On a plain thread every call fails with operation_not_supported.
+// Waking: close() and shutdown() end the waits of other fibers.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <weft/clock.hpp>
+#include <weft/net/endpoint.hpp>
+
+namespace weft::net {
+
+using boost::system::error_code;
+
+class tcp_stream {
+public:
+    enum class side { receive, send, both };
+
+    tcp_stream() noexcept = default;
+
+    // Takes over a connected socket.
+    explicit tcp_stream(int fd) noexcept : fd_(fd) {}
+    tcp_stream(tcp_stream&& other) noexcept
+        : fd_(std::exchange(other.fd_, -1)), deadline_(std::exchange(other.deadline_, never)) {}
+    tcp_stream& operator=(tcp_stream&& other) noexcept {
+        tcp_stream(std::move(other)).swap(*this);
+        return *this;
+    }
+    ~tcp_stream() { close(); }
+
+    void swap(tcp_stream& other) noexcept {
+        std::swap(fd_, other.fd_);
+        std::swap(deadline_, other.deadline_);
+    }
+
+    // Connects to `remote`, waiting no longer than `deadline` (boost::asio::error::timed_out).
+    static tcp_stream connect(endpoint const& remote, time_point deadline = never);
+    static tcp_stream connect(endpoint const& remote, time_point deadline, error_code& error) noexcept;
+
+    // Reads what there is, at least one byte, waiting for it if need be. Returns the number of bytes. At the end of the
+    // stream: boost::asio::error::eof. With buffers of no bytes: 0, at once.
+    template <class MutableBufferSequence>
+    std::size_t read_some(MutableBufferSequence const& buffers, error_code& error) noexcept {
+        gathered parts(boost::asio::buffer_sequence_begin(buffers),
+                       boost::asio::buffer_sequence_end(buffers));
+        return receive(parts.begin(), parts.count(), error);
+    }
+    template <class MutableBufferSequence> std::size_t read_some(MutableBufferSequence const& buffers) {
+        error_code error;
+        std::size_t const count = read_some(buffers, error);
+        check(error, "read");
+        return count;
+    }
+
+    // Writes all of the buffers (of a long sequence, the first 16), waiting as need be. Returns the number of bytes,
+    // fewer if an error came in between. No SIGPIPE: a connection that is gone gives broken_pipe.
+    template <class ConstBufferSequence>
+    std::size_t write_some(ConstBufferSequence const& buffers, error_code& error) noexcept {
+        gathered parts(boost::asio::buffer_sequence_begin(buffers),
+                       boost::asio::buffer_sequence_end(buffers));
+        return send(parts.begin(), parts.count(), error);
+    }
+    template <class ConstBufferSequence> std::size_t write_some(ConstBufferSequence const& buffers) {
+        error_code error;
+        std::size_t const count = write_some(buffers, error);
+        check(error, "write");
+        return count;
+    }
+
+    // Bounds every later read and write: past `deadline` they fail with boost::asio::error::timed_out. `never` lifts it.
+    void expires_at(time_point deadline) noexcept { deadline_ = deadline; }
+    template <class Rep, class Period>
+    void expires_after(std::chrono::duration<Rep, Period> duration) noexcept {
+        deadline_ = deadline_after(duration);
+    }
+    void expires_never() noexcept { deadline_ = never; }
+
+    // shutdown(2): ends one side; the peer, or who waits here, sees the end of the stream.
+    void shutdown(side what, error_code& error) noexcept;
+
+    // Closes the descriptor, if open; fibers that wait on it get bad_descriptor.
+    void close() noexcept;
+
+    // Small writes go out at once (TCP_NODELAY). Nothing happens on a unix socket.
+    void no_delay(bool on, error_code& error) noexcept;
+
+    [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+    [[nodiscard]] int native_handle() const noexcept { return fd_; }
+
+    // Gives the descriptor away.
+    [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
+    // Unspecified if the stream isn't connected any more.
+    [[nodiscard]] endpoint remote_endpoint() const noexcept;
+    [[nodiscard]] endpoint local_endpoint() const noexcept;
+
+private:
+    // Asio's buffers as the kernel takes them.
+    class gathered {
+    public:
+        template <class Iterator> gathered(Iterator begin, Iterator const end) noexcept {
+            for (; begin != end && count_ < parts_.size(); ++begin) {
+                boost::asio::const_buffer const part(*begin);
+                if (part.size() != 0)
+                    parts_[count_++] = {.iov_base = const_cast<void*>(part.data()), .iov_len = part.size()};
+            }
+        }
+
+        [[nodiscard]] iovec* begin() noexcept { return parts_.data(); }
+        [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+    private:
+        std::array<iovec, 16> parts_;
+        std::size_t count_ = 0;
+    };
+
+    std::size_t receive(iovec* parts, std::size_t count, error_code& error) const noexcept;
+    std::size_t send(iovec* parts, std::size_t count, error_code& error) const noexcept;
+    static void check(error_code const& error, char const* what) {
+        if (error)
+            throw boost::system::system_error(error, what);
+    }
+
+    int fd_ = -1;
+    time_point deadline_ = never;
+};
+
+} // namespace weft::net

@@ -1,0 +1,62 @@
+// descriptor: what weft remembers of one file descriptor number of the process.
+//
+// Nothing here may silently go stale, because libc and other code close and open descriptors that we don't see:
+//   1. Every open, close and duplicate that we do see renews the number: the generation goes up, and what was known is
+//      forgotten. A wait remembers the generation it began with; if it changed, the wait ends with EBADF.
+//   2. Flags are trusted only on a `tracked` number, one that a call of ours opened, and that no fork or dup has made
+//      `shared`. Of others, the kernel is asked again before each wait.
+//   3. A wrong guess about the kind shows as ENOTSOCK, and is forgotten.
+//
+// Threads: any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace weft::detail {
+
+struct descriptor {
+    enum flag : std::uint32_t {
+        tracked = 1U << 0,
+        shared = 1U << 1, // others may hold the same open file: flags may change, a close may not be the last
+        nonblocking = 1U << 2, // O_NONBLOCK, set by the program: EAGAIN is for it
+        socket = 1U << 3,
+        stream = 1U << 4,    // a socket that has no message boundaries
+        tcp = 1U << 5,       // a stream whose short reads mean that it is drained
+        timed = 1U << 6,     // SO_RCVTIMEO or SO_SNDTIMEO is set
+        no_nowait = 1U << 7, // RWF_NOWAIT was refused
+        accepting = 1U << 8, // a worker is between poll and accept
+    };
+
+    std::atomic<std::uint32_t> generation{1};
+    std::atomic<std::uint32_t> flags{0};
+    // Which engines have, or had, this generation registered; see epoll_engine::bit().
+    std::atomic<std::uint64_t> engines{0};
+
+    // Whether flags say all there is to know.
+    static bool trusted(std::uint32_t flags) noexcept { return (flags & (tracked | shared)) == tracked; }
+};
+
+// The entry of `fd`, made on first use, valid for ever. Null for a number that can't be open.
+descriptor* find_descriptor(int fd) noexcept;
+
+// The entry if there has ever been one.
+descriptor* known_descriptor(int fd) noexcept;
+
+// A call of ours has opened `fd`; `flags` without `tracked`.
+void descriptor_opened(int fd, std::uint32_t flags) noexcept;
+
+// `fd` is about to be closed or replaced by a call of ours, or was closed behind our back: wakes those who wait on it,
+// on any worker, and takes it out of the engines if its file lives on elsewhere.
+void descriptor_closing(int fd) noexcept;
+void descriptors_closing(unsigned first, unsigned last) noexcept;
+
+// `to` is a duplicate of `from` now.
+void descriptor_duplicated(int from, int to) noexcept;
+
+// The process was forked: whoever has the other copy can change what is shared.
+void descriptors_forked() noexcept;
+
+void set_flag(descriptor& entry, std::uint32_t flag, bool on) noexcept;
+
+} // namespace weft::detail

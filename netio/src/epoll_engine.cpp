@@ -1,0 +1,281 @@
+#include "epoll_engine.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <span>
+#include <system_error>
+
+#include <weft/detail/park.hpp>
+
+#include "sys.hpp"
+
+namespace weft::detail {
+namespace {
+
+constexpr std::uint32_t readable = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t failed = EPOLLHUP | EPOLLERR;
+constexpr std::uint32_t all_events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr std::size_t shared_bit = 63;
+constexpr std::uint64_t notification = 0; // as event data; a registration's generation is never 0
+
+__thread epoll_engine* this_engine __attribute__((tls_model("initial-exec"))) = nullptr;
+
+// The engines of all workers of the process, so that any thread can reach those that know a descriptor. An engine is in
+// its slot for the whole of its life; whoever holds the mutex may use it.
+struct registry {
+    std::mutex mutex;
+    std::vector<epoll_engine*> slots;
+};
+
+registry& engines() {
+    static auto* const all = new registry; // never destroyed: descriptors are closed after main(), too
+    return *all;
+}
+
+std::uint64_t registration(int fd, std::uint32_t generation) noexcept {
+    return std::uint64_t{generation} << 32 | static_cast<std::uint32_t>(fd);
+}
+
+[[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::system_category(), what); }
+
+// Registered by linking netio at all: weft::run then waits with epoll.
+[[maybe_unused]] bool const is_default = [] {
+    set_default_engine([] { return std::make_unique<epoll_engine>(); });
+    return true;
+}();
+
+} // namespace
+
+void watch::link(io_waiter& w) noexcept {
+    w.previous = last;
+    w.next = nullptr;
+    (last != nullptr ? last->next : first) = &w;
+    last = &w;
+    w.linked = true;
+}
+
+void watch::unlink(io_waiter& w) noexcept {
+    (w.previous != nullptr ? w.previous->next : first) = w.next;
+    (w.next != nullptr ? w.next->previous : last) = w.previous;
+    w.linked = false;
+}
+
+void watch::wake(std::uint32_t events) noexcept {
+    for (io_waiter* w = first; w != nullptr;) {
+        io_waiter* const next = w->next;
+        if ((w->events & events) != 0) {
+            unlink(*w);
+            detail::wake(*w->fiber, wake_cause::notified);
+        }
+        w = next;
+    }
+}
+
+void watch::wake_ended(std::uint32_t generation) noexcept {
+    for (io_waiter* w = first; w != nullptr;) {
+        io_waiter* const next = w->next;
+        if (w->generation == generation) {
+            unlink(*w);
+            detail::wake(*w->fiber, wake_cause::closed);
+        }
+        w = next;
+    }
+}
+
+epoll_engine::epoll_engine() : home_(calling_worker()) {
+    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ < 0)
+        fail("weft: cannot create an epoll descriptor for a worker (raise ulimit -n?)");
+    notifier_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = notification}};
+    if (notifier_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, notifier_, &event) != 0) {
+        int const error = errno;
+        sys::close(epoll_);
+        if (notifier_ >= 0)
+            sys::close(notifier_);
+        errno = error;
+        fail("weft: cannot create an eventfd for a worker (raise ulimit -n?)");
+    }
+    registry& all = engines();
+    std::scoped_lock const lock(all.mutex);
+    auto const place = std::find(all.slots.begin(), all.slots.end(), nullptr);
+    slot_ = static_cast<std::size_t>(place - all.slots.begin());
+    if (place != all.slots.end())
+        *place = this;
+    else
+        all.slots.push_back(this);
+    this_engine = this;
+}
+
+epoll_engine::~epoll_engine() {
+    {
+        registry& all = engines();
+        std::scoped_lock const lock(all.mutex);
+        all.slots[slot_] = nullptr;
+    }
+    this_engine = nullptr;
+    sys::close(notifier_);
+    sys::close(epoll_);
+}
+
+epoll_engine* epoll_engine::current() noexcept { return this_engine; }
+
+watch* epoll_engine::find_watch(int fd) noexcept {
+    auto const number = static_cast<std::size_t>(fd);
+    std::size_t const index = number / chunk_size;
+    if (index >= chunks_.size() || chunks_[index] == nullptr) {
+        try {
+            chunks_.resize(std::max(chunks_.size(), index + 1));
+            chunks_[index] = std::make_unique<chunk>();
+        } catch (std::bad_alloc const&) {
+            errno = ENOMEM;
+            return nullptr;
+        }
+    }
+    return &chunks_[index]->watches[number % chunk_size];
+}
+
+bool epoll_engine::arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation,
+                       bool trusted) noexcept {
+    if (trusted && seen.registered == generation)
+        return true;
+    // Before the registration: whoever ends the generation from now on tells this engine.
+    entry.engines.fetch_or(bit(), std::memory_order_seq_cst);
+    epoll_event event{.events = all_events, .data = {.u64 = registration(fd, generation)}};
+    // Registering anew, or again, reports what is ready now as an edge.
+    int const first_try = seen.registered == generation ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (::epoll_ctl(epoll_, first_try, fd, &event) != 0) {
+        int const second_try = errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+        if ((errno != EEXIST && errno != ENOENT) || ::epoll_ctl(epoll_, second_try, fd, &event) != 0)
+            return false;
+    }
+    if (seen.registered != generation) {
+        seen.registered = generation;
+        seen.eager = false;
+    }
+    seen.drained = false;
+    return true;
+}
+
+int epoll_engine::wait(time_point deadline) noexcept {
+    auto const capacity = static_cast<int>(events_.size());
+    if (deadline == never)
+        return ::epoll_wait(epoll_, events_.data(), capacity, -1);
+    if (deadline == time_point::min())
+        return ::epoll_wait(epoll_, events_.data(), capacity, 0);
+    auto const left = std::max(deadline - clock::now(), clock::duration::zero());
+    static bool nanoseconds = true; // epoll_pwait2 is there: Linux 5.11
+    if (nanoseconds) {
+        auto const seconds = std::chrono::floor<std::chrono::seconds>(left);
+        timespec const limit{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
+        int const count = static_cast<int>(
+            ::syscall(SYS_epoll_pwait2, epoll_, events_.data(), capacity, &limit, nullptr, 0));
+        if (count >= 0 || errno != ENOSYS)
+            return count;
+        nanoseconds = false;
+    }
+    auto const most = std::chrono::milliseconds(std::numeric_limits<int>::max());
+    auto const limit = std::min(std::chrono::ceil<std::chrono::milliseconds>(left), most);
+    return ::epoll_wait(epoll_, events_.data(), capacity, static_cast<int>(limit.count()));
+}
+
+void epoll_engine::poll(time_point deadline) noexcept {
+    int const count = wait(deadline);
+    if (count <= 0)
+        return;
+    // Each event leads to a waiter on a fiber's stack, and that to the fiber: two loads that miss the cache, one after
+    // the other. Looking ahead lets those of many events be under way at once.
+    auto const events = std::span(events_).first(static_cast<std::size_t>(count));
+    for (epoll_event const& event : events)
+        __builtin_prefetch(first_waiter(event));
+    for (epoll_event const& event : events)
+        if (io_waiter const* const first = first_waiter(event))
+            __builtin_prefetch(first->fiber, 1);
+    for (epoll_event const& event : events)
+        dispatch(event);
+}
+
+io_waiter const* epoll_engine::first_waiter(epoll_event const& event) noexcept {
+    if (event.data.u64 == notification)
+        return nullptr;
+    return find_watch(static_cast<int>(static_cast<std::uint32_t>(event.data.u64)))->first;
+}
+
+void epoll_engine::dispatch(epoll_event const& event) noexcept {
+    if (event.data.u64 == notification)
+        return; // edge-triggered: the counter needn't be read
+    auto const fd = static_cast<int>(static_cast<std::uint32_t>(event.data.u64));
+    watch& seen = *find_watch(fd); // made when it was registered
+    if (seen.registered != event.data.u64 >> 32)
+        return;
+    std::uint32_t events = event.events;
+    if ((events & readable) != 0)
+        seen.drained = false;
+    if ((events & (failed | EPOLLRDHUP | EPOLLPRI)) != 0)
+        seen.eager = true;
+    if ((events & EPOLLRDHUP) != 0)
+        events |= EPOLLIN;
+    if ((events & failed) != 0)
+        events |= EPOLLIN | EPOLLOUT | EPOLLPRI;
+    seen.wake(events);
+}
+
+void epoll_engine::notify() noexcept {
+    std::uint64_t const one = 1;
+    if (::syscall(SYS_write, notifier_, &one, sizeof one) < 0) {
+        // The counter is full: the edge is there already.
+    }
+}
+
+// One for each engine, the last one shared by those that there are too many of.
+std::uint64_t epoll_engine::bit() const noexcept { return std::uint64_t{1} << std::min(slot_, shared_bit); }
+
+void epoll_engine::wake_ended(int fd, std::uint32_t generation) noexcept {
+    if (watch* const seen = find_watch(fd))
+        seen->wake_ended(generation);
+}
+
+struct epoll_engine::end_message : inbox_message {
+    end_message(int fd_, std::uint32_t generation_) : fd(fd_), generation(generation_) {
+        deliver = [](inbox_message& message) noexcept {
+            auto* const self = static_cast<end_message*>(&message);
+            if (this_engine != nullptr)
+                this_engine->wake_ended(self->fd, self->generation);
+            delete self;
+        };
+    }
+
+    int fd;
+    std::uint32_t generation;
+};
+
+void epoll_engine::end_generation(int fd, std::uint32_t generation, std::uint64_t bits,
+                                  bool remove) noexcept {
+    bool const ours_alone =
+        this_engine != nullptr && this_engine->slot_ < shared_bit && bits == this_engine->bit();
+    if (ours_alone && !remove) {
+        this_engine->wake_ended(fd, generation);
+        return;
+    }
+    registry& all = engines();
+    std::scoped_lock const lock(all.mutex);
+    for (epoll_engine* const each : all.slots) {
+        if (each == nullptr || (bits & each->bit()) == 0)
+            continue;
+        if (remove)
+            ::epoll_ctl(each->epoll_, EPOLL_CTL_DEL, fd, nullptr);
+        if (each == this_engine)
+            each->wake_ended(fd, generation);
+        else
+            post_message(*each->home_, *new end_message(fd, generation));
+    }
+}
+
+} // namespace weft::detail

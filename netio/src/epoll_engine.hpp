@@ -1,0 +1,101 @@
+// epoll_engine: the engine that waits for file descriptors, like Go's netpoller.
+//
+// One persistent edge-triggered registration per descriptor, generation and engine, made when a call first has to wait.
+// An edge wakes whoever waits on the descriptor for that kind of event, in FIFO order; each of them then tries its call
+// again. The registration carries the generation: an event of an earlier one is ignored.
+//
+// The drained state of a watch, the short-read rule: `drained` is set by a read that left nothing (EAGAIN, or fewer
+// bytes than asked for on a TCP socket), cleared by the next readable edge. While it is set, a read need not be tried.
+// `eager` keeps it clear: once the end of the stream has shown itself, no further edge will.
+//
+// Threads: a watch belongs to the engine's worker. end_generation() is for any.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <weft/clock.hpp>
+#include <weft/detail/fiber_core.hpp>
+#include <weft/engine.hpp>
+
+#include "descriptor.hpp"
+
+namespace weft::detail {
+
+// One that waits on a descriptor; on its fiber's stack.
+struct io_waiter {
+    io_waiter* next = nullptr;
+    io_waiter* previous = nullptr;
+    fiber_core* fiber = nullptr;
+    std::uint32_t generation = 0;
+    std::uint32_t events = 0; // EPOLLIN, EPOLLOUT, EPOLLPRI
+    bool linked = false;
+};
+
+// A descriptor as one engine sees it.
+struct watch {
+    io_waiter* first = nullptr;
+    io_waiter* last = nullptr;
+    std::uint32_t registered = 0; // the generation that epoll knows; 0: none
+    bool drained = false;
+    bool eager = false; // short reads don't mean drained: a hang-up or urgent data was seen
+
+    void link(io_waiter& w) noexcept;
+    void unlink(io_waiter& w) noexcept;
+    void wake(std::uint32_t events) noexcept;
+    void wake_ended(std::uint32_t generation) noexcept;
+};
+
+class epoll_engine final : public engine {
+public:
+    // Throws std::system_error if the system gives no epoll descriptor.
+    epoll_engine();
+    ~epoll_engine() override;
+
+    void poll(time_point deadline) noexcept override;
+    void notify() noexcept override;
+
+    // The calling worker's; null if it has another engine, or on another thread.
+    static epoll_engine* current() noexcept;
+
+    // The watch of `fd`; null without memory for it.
+    watch* find_watch(int fd) noexcept;
+
+    // Makes sure that edges of `fd` are seen from now on; whatever is ready now counts as one. `trusted`: what is known
+    // of the descriptor can't be stale. False with errno: EPERM for a file that is always ready, EBADF, ENOMEM, ENOSPC.
+    bool arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation, bool trusted) noexcept;
+
+    // Wakes those who wait on an ended generation with wake_cause::closed, on each of `engines` (descriptor::engines).
+    // With `remove`, takes the registration out of them, as its file may live on.
+    static void end_generation(int fd, std::uint32_t generation, std::uint64_t engines, bool remove) noexcept;
+
+private:
+    static constexpr std::size_t events_at_once = 256;
+    static constexpr std::size_t chunk_size = 256;
+
+    struct chunk {
+        std::array<watch, chunk_size> watches;
+    };
+
+    struct end_message;
+
+    int wait(time_point deadline) noexcept;
+    [[nodiscard]] io_waiter const* first_waiter(epoll_event const& event) noexcept;
+    void dispatch(epoll_event const& event) noexcept;
+    void wake_ended(int fd, std::uint32_t generation) noexcept;
+    [[nodiscard]] std::uint64_t bit() const noexcept;
+
+    int epoll_ = -1;
+    int notifier_ = -1; // an eventfd
+    std::size_t slot_ = 0;
+    worker* home_;
+    std::vector<std::unique_ptr<chunk>> chunks_;
+    std::array<epoll_event, events_at_once> events_;
+};
+
+} // namespace weft::detail

@@ -1,0 +1,49 @@
+// io: libc's blocking calls for a fiber: the same arguments, results and errno, but the fiber waits instead of the
+// thread. What the patched names and weft's streams are made of.
+//
+// To be called on a fiber. `limit` bounds the wait beside the descriptor's own time limits (EAGAIN).
+#pragma once
+
+#include <poll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+
+#include <weft/clock.hpp>
+
+namespace weft::detail::io {
+
+// recv(2), recvfrom(2), recvmsg(2)
+ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address = nullptr,
+                socklen_t* length = nullptr, time_point limit = never) noexcept;
+ssize_t receive(int fd, msghdr* message, int flags, time_point limit = never) noexcept;
+
+// send(2), sendto(2), sendmsg(2)
+ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr const* address = nullptr,
+             socklen_t length = 0, time_point limit = never) noexcept;
+ssize_t send(int fd, msghdr const* message, int flags, time_point limit = never) noexcept;
+
+// read(2), readv(2), write(2), writev(2)
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept;
+ssize_t read(int fd, iovec const* parts, int count) noexcept;
+ssize_t write(int fd, void const* data, std::size_t size) noexcept;
+ssize_t write(int fd, iovec const* parts, int count) noexcept;
+
+// accept4(2), connect(2)
+int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept;
+int connect(int fd, sockaddr const* address, socklen_t length, time_point limit = never) noexcept;
+
+// poll(2), select(2), with the deadline in place of the timeout; select doesn't touch a timeval
+int poll(pollfd* fds, nfds_t count, time_point deadline) noexcept;
+int select(int count, fd_set* read, fd_set* write, fd_set* except, time_point deadline) noexcept;
+
+// close(2), for whoever doesn't go through the patched name; any thread
+int close(int fd) noexcept;
+
+// Tells the descriptor table of a socket just opened, of socket(2)'s domain and type (with SOCK_NONBLOCK); any thread.
+void opened_socket(int fd, int domain, int type, int protocol) noexcept;
+
+} // namespace weft::detail::io

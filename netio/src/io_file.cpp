@@ -1,0 +1,159 @@
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+#include "io.hpp"
+#include "io_call.hpp"
+#include "parts.hpp"
+
+// read and write, which take descriptors of every kind:
+//   1. A socket that we opened: recv and send.
+//   2. Anything else: RWF_NOWAIT, which says EAGAIN instead of waiting.
+//   3. Where RWF_NOWAIT is refused (terminals, FIFOs, some file systems): ask poll first, then do what it allows.
+// A regular file never waits for an event; what it waits for is the disk, and that is the thread's business here.
+namespace weft::detail::io {
+namespace {
+
+bool is_regular(int fd) noexcept {
+    struct stat status {};
+    int const error = errno;
+    bool const known = ::fstat(fd, &status) == 0;
+    errno = error;
+    return known && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+// One attempt that doesn't wait; EAGAIN if it would have to, EPERM if only the plain call will do.
+ssize_t try_read(io_call& call, int fd, iovec const* parts, int count) noexcept {
+    if (!call.is(descriptor::no_nowait)) {
+        ssize_t const n = sys::read_now(fd, parts, count);
+        if (n >= 0 || (errno != EOPNOTSUPP && errno != EAGAIN))
+            return n;
+        if (is_regular(fd)) { // not in the page cache
+            errno = EPERM;
+            return -1;
+        }
+        if (errno == EAGAIN)
+            return -1;
+        call.note_kind(descriptor::no_nowait);
+    }
+    if (sys::events_now(fd, POLLIN) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return sys::read(fd, parts, count);
+}
+
+ssize_t try_write(io_call& call, int fd, iovec const* parts, int count) noexcept {
+    if (!call.is(descriptor::no_nowait)) {
+        ssize_t const n = sys::write_now(fd, parts, count);
+        if (n >= 0 || (errno != EOPNOTSUPP && errno != EAGAIN))
+            return n;
+        if (is_regular(fd)) {
+            errno = EPERM;
+            return -1;
+        }
+        if (errno == EAGAIN)
+            return -1;
+        call.note_kind(descriptor::no_nowait);
+    }
+    if (sys::events_now(fd, POLLOUT) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (is_regular(fd))
+        return sys::write(fd, parts, count);
+    // Writable means room for PIPE_BUF bytes: more could block.
+    iovec piece = *parts;
+    piece.iov_len = std::min<std::size_t>(piece.iov_len, PIPE_BUF);
+    return sys::write(fd, &piece, 1);
+}
+
+bool in_range(int count) noexcept { return count > 0 && count <= IOV_MAX; }
+
+} // namespace
+
+ssize_t read(int fd, iovec const* parts, int count) noexcept {
+    io_call call(fd);
+    if (!call.possible() || call.known_nonblocking() || !in_range(count))
+        return sys::read(fd, parts, count);
+    if (call.is(descriptor::tracked | descriptor::socket)) {
+        msghdr message{};
+        message.msg_iov = const_cast<iovec*>(parts);
+        message.msg_iovlen = static_cast<std::size_t>(count);
+        ssize_t const n = io::receive(fd, &message, 0);
+        if (n >= 0 || errno != ENOTSOCK)
+            return n;
+        call.forget_kind();
+    }
+    do {
+        ssize_t const n = try_read(call, fd, parts, count);
+        if (n >= 0 || (errno != EAGAIN && errno != EPERM))
+            return call.done(n);
+        if (errno == EPERM)
+            return call.done(sys::read(fd, parts, count));
+    } while (call.wait(EPOLLIN, "read"));
+    return errno == EPERM ? sys::read(fd, parts, count) : -1;
+}
+
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
+    if (size == 0) // recv would wait for data
+        return sys::read(fd, buffer, size);
+    if (descriptor const* const entry = known_descriptor(fd)) {
+        constexpr std::uint32_t ours = descriptor::tracked | descriptor::socket;
+        if ((entry->flags.load(std::memory_order_acquire) & ours) == ours) {
+            ssize_t const n = io::receive(fd, buffer, size, 0);
+            if (n >= 0 || errno != ENOTSOCK)
+                return n;
+        }
+    }
+    iovec const whole{.iov_base = buffer, .iov_len = size};
+    return io::read(fd, &whole, 1);
+}
+
+ssize_t write(int fd, iovec const* given, int count) noexcept {
+    io_call call(fd);
+    if (!call.possible() || call.known_nonblocking() || !in_range(count))
+        return sys::write(fd, given, count);
+    if (call.is(descriptor::tracked | descriptor::socket)) {
+        msghdr message{};
+        message.msg_iov = const_cast<iovec*>(given);
+        message.msg_iovlen = static_cast<std::size_t>(count);
+        ssize_t const n = io::send(fd, &message, 0);
+        if (n >= 0 || errno != ENOTSOCK)
+            return n;
+        call.forget_kind();
+    }
+    parts rest(given, static_cast<std::size_t>(count));
+    std::size_t written = 0;
+    for (;;) {
+        ssize_t const n = try_write(call, fd, rest.data(), static_cast<int>(rest.count()));
+        if (n >= 0) {
+            auto const done = static_cast<std::size_t>(n);
+            written += done;
+            if (done == rest.left() || !rest.advance(done))
+                return call.done(static_cast<ssize_t>(written));
+            if (call.is(descriptor::no_nowait)) {
+                count_call(*current_fiber);
+                continue; // only a piece was tried: there may be room for more
+            }
+        } else if (errno != EAGAIN) {
+            break;
+        }
+        if (!call.wait(EPOLLOUT, "write"))
+            break;
+    }
+    if (errno != EPERM)
+        return call.done(written > 0 ? static_cast<ssize_t>(written) : -1);
+    ssize_t const n = sys::write(fd, rest.data(), static_cast<int>(rest.count()));
+    return call.done(n >= 0 || written == 0 ? n + static_cast<ssize_t>(written)
+                                            : static_cast<ssize_t>(written));
+}
+
+ssize_t write(int fd, void const* data, std::size_t size) noexcept {
+    iovec const whole{.iov_base = const_cast<void*>(data), .iov_len = size};
+    return io::write(fd, &whole, 1);
+}
+
+} // namespace weft::detail::io

@@ -1,0 +1,69 @@
+#include <cerrno>
+
+#include "io.hpp"
+#include "io_call.hpp"
+#include "parts.hpp"
+
+namespace weft::detail::io {
+namespace {
+
+// A call that has sent something reports that; a later call meets the error, and SIGPIPE, itself.
+int attempt_flags(int flags, std::size_t sent) noexcept {
+    return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
+}
+
+ssize_t sent_or_error(std::size_t sent) noexcept { return sent > 0 ? static_cast<ssize_t>(sent) : -1; }
+
+} // namespace
+
+ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr const* address, socklen_t length,
+             time_point limit) noexcept {
+    io_call call(fd);
+    if (!call.possible() || (flags & MSG_DONTWAIT) != 0 || call.known_nonblocking())
+        return sys::send(fd, data, size, flags, address, length);
+    call.limit(limit);
+    auto const* const bytes = static_cast<char const*>(data);
+    std::size_t sent = 0;
+    do {
+        ssize_t const n =
+            sys::send(fd, bytes + sent, size - sent, attempt_flags(flags, sent), address, length);
+        if (n < 0) {
+            if (errno == EAGAIN)
+                continue;
+            return call.done(sent_or_error(sent));
+        }
+        sent += static_cast<std::size_t>(n);
+        if (sent == size)
+            return call.done(static_cast<ssize_t>(sent));
+    } while (call.wait(EPOLLOUT, "send"));
+    return sent_or_error(sent);
+}
+
+ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcept {
+    io_call call(fd);
+    if (!call.possible() || (flags & MSG_DONTWAIT) != 0 || call.known_nonblocking())
+        return sys::send(fd, message, flags);
+    call.limit(limit);
+    msghdr rest = *message;
+    parts buffers(message->msg_iov, message->msg_iovlen);
+    std::size_t sent = 0;
+    do {
+        ssize_t const n = sys::send(fd, &rest, attempt_flags(flags, sent));
+        if (n < 0) {
+            if (errno == EAGAIN)
+                continue;
+            return call.done(sent_or_error(sent));
+        }
+        auto const count = static_cast<std::size_t>(n);
+        sent += count;
+        if (count >= buffers.left() || !buffers.advance(count))
+            return call.done(static_cast<ssize_t>(sent));
+        rest.msg_iov = const_cast<iovec*>(buffers.data());
+        rest.msg_iovlen = buffers.count();
+        rest.msg_control = nullptr; // passed on with the first bytes
+        rest.msg_controllen = 0;
+    } while (call.wait(EPOLLOUT, "sendmsg"));
+    return sent_or_error(sent);
+}
+
+} // namespace weft::detail::io

@@ -1,0 +1,183 @@
+// The patched calls that read and write descriptors of any kind, and those that open, duplicate, change and close them.
+//
+// Opening and closing are noted from every thread, worker or not: a number that another thread closes and opens again
+// must not be taken for what it was.
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "../descriptor.hpp"
+#include "../io.hpp"
+#include "../io_call.hpp"
+#include "libc_function.hpp"
+
+using weft::detail::current_fiber;
+using weft::detail::descriptor;
+using weft::detail::libc_function;
+namespace io = weft::detail::io;
+
+namespace {
+
+constexpr libc_function<"read", ssize_t(int, void*, size_t)> libc_read;
+constexpr libc_function<"readv", ssize_t(int, iovec const*, int)> libc_readv;
+constexpr libc_function<"write", ssize_t(int, void const*, size_t)> libc_write;
+constexpr libc_function<"writev", ssize_t(int, iovec const*, int)> libc_writev;
+constexpr libc_function<"close", int(int)> libc_close;
+constexpr libc_function<"close_range", int(unsigned, unsigned, int)> libc_close_range;
+constexpr libc_function<"closefrom", void(int)> libc_closefrom;
+constexpr libc_function<"fclose", int(FILE*)> libc_fclose;
+constexpr libc_function<"shutdown", int(int, int)> libc_shutdown;
+constexpr libc_function<"dup", int(int)> libc_dup;
+constexpr libc_function<"dup2", int(int, int)> libc_dup2;
+constexpr libc_function<"dup3", int(int, int, int)> libc_dup3;
+// Variadic in C; on the platforms that weft runs on, such a call passes its arguments as any other does.
+constexpr libc_function<"fcntl64", int(int, int, void*)> libc_fcntl;
+constexpr libc_function<"ioctl", int(int, unsigned long, void*)> libc_ioctl;
+constexpr libc_function<"__read_chk", ssize_t(int, void*, size_t, size_t)> libc_read_chk;
+
+void note_status(int fd, bool nonblocking) noexcept {
+    if (descriptor* const entry = weft::detail::known_descriptor(fd))
+        weft::detail::set_flag(*entry, descriptor::nonblocking, nonblocking);
+}
+
+int note_duplicate(int from, int to) noexcept {
+    if (to >= 0 && from != to)
+        weft::detail::descriptor_duplicated(from, to);
+    return to;
+}
+
+// fcntl takes no argument, an int or a pointer: libc's own passes on whatever register it would be in, and so do we.
+int control(int fd, int command, void* argument) noexcept {
+    int const result = libc_fcntl(fd, command, argument);
+    if (result < 0)
+        return result;
+    if (command == F_SETFL)
+        note_status(fd, (reinterpret_cast<std::uintptr_t>(argument) & O_NONBLOCK) != 0);
+    else if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        note_duplicate(fd, result);
+    return result;
+}
+
+[[gnu::constructor]] void watch_forks() {
+    ::pthread_atfork(nullptr, weft::detail::descriptors_forked, weft::detail::descriptors_forked);
+}
+
+} // namespace
+
+extern "C" {
+
+ssize_t read(int fd, void* buffer, size_t size) {
+    if (current_fiber == nullptr)
+        return libc_read(fd, buffer, size);
+    return io::read(fd, buffer, size);
+}
+
+ssize_t readv(int fd, iovec const* parts, int count) {
+    if (current_fiber == nullptr)
+        return libc_readv(fd, parts, count);
+    return io::read(fd, parts, count);
+}
+
+ssize_t write(int fd, void const* data, size_t size) {
+    if (current_fiber == nullptr)
+        return libc_write(fd, data, size);
+    return io::write(fd, data, size);
+}
+
+ssize_t writev(int fd, iovec const* parts, int count) {
+    if (current_fiber == nullptr)
+        return libc_writev(fd, parts, count);
+    return io::write(fd, parts, count);
+}
+
+int close(int fd) {
+    weft::detail::descriptor_closing(fd);
+    return libc_close(fd);
+}
+
+int close_range(unsigned first, unsigned last, int flags) noexcept {
+    if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0)
+        weft::detail::descriptors_closing(first, last);
+    return libc_close_range(first, last, flags);
+}
+
+void closefrom(int first) noexcept {
+    weft::detail::descriptors_closing(static_cast<unsigned>(first < 0 ? 0 : first), ~0U);
+    libc_closefrom(first);
+}
+
+// libc closes the descriptor inside, by its own name for it.
+int fclose(FILE* stream) {
+    if (int const fd = ::fileno(stream); fd >= 0)
+        weft::detail::descriptor_closing(fd);
+    return libc_fclose(stream);
+}
+
+// The kernel wakes those who wait: a shut-down socket raises an edge.
+int shutdown(int fd, int how) noexcept { return libc_shutdown(fd, how); }
+
+int dup(int fd) noexcept { return note_duplicate(fd, libc_dup(fd)); }
+
+int dup2(int from, int to) noexcept {
+    if (from != to && ::fcntl(from, F_GETFD) >= 0)
+        weft::detail::descriptor_closing(to);
+    return note_duplicate(from, libc_dup2(from, to));
+}
+
+int dup3(int from, int to, int flags) noexcept {
+    if (from != to && ::fcntl(from, F_GETFD) >= 0)
+        weft::detail::descriptor_closing(to);
+    return note_duplicate(from, libc_dup3(from, to, flags));
+}
+
+int fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void* const argument = va_arg(arguments, void*);
+    va_end(arguments);
+    return control(fd, command, argument);
+}
+
+int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void* const argument = va_arg(arguments, void*);
+    va_end(arguments);
+    return control(fd, command, argument);
+}
+
+int ioctl(int fd, unsigned long request, ...) noexcept {
+    va_list arguments;
+    va_start(arguments, request);
+    void* const argument = va_arg(arguments, void*);
+    va_end(arguments);
+    int const result = libc_ioctl(fd, request, argument);
+    if (result >= 0 && request == FIONBIO)
+        note_status(fd, *static_cast<int const*>(argument) != 0);
+    return result;
+}
+
+ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
+    if (current_fiber == nullptr || size > room)
+        return libc_read_chk(fd, buffer, size, room);
+    return io::read(fd, buffer, size);
+}
+
+// libc's own older names, which old binaries call.
+ssize_t __read(int fd, void* buffer, size_t size) { return read(fd, buffer, size); }
+ssize_t __write(int fd, void const* data, size_t size) { return write(fd, data, size); }
+int __close(int fd) { return close(fd); }
+int __fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void* const argument = va_arg(arguments, void*);
+    va_end(arguments);
+    return control(fd, command, argument);
+}
+
+} // extern "C"

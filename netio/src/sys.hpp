@@ -1,0 +1,103 @@
+// sys: every system call that netio makes for a fiber's I/O, in one place.
+//
+// Raw calls, not libc's functions: those are what gets patched, and this is the layer below. They return -1 and set
+// errno as libc's do. It is also the seam at which tests may put faults.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <ctime>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 0x00000008
+#endif
+
+namespace weft::detail::sys {
+
+inline ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address,
+                       socklen_t* length) noexcept {
+    return ::syscall(SYS_recvfrom, fd, buffer, size, flags, address, length);
+}
+
+inline ssize_t receive(int fd, msghdr* message, int flags) noexcept {
+    return ::syscall(SYS_recvmsg, fd, message, flags);
+}
+
+inline ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr const* address,
+                    socklen_t length) noexcept {
+    return ::syscall(SYS_sendto, fd, data, size, flags, address, length);
+}
+
+inline ssize_t send(int fd, msghdr const* message, int flags) noexcept {
+    return ::syscall(SYS_sendmsg, fd, message, flags);
+}
+
+inline ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
+    return ::syscall(SYS_read, fd, buffer, size);
+}
+
+inline ssize_t read(int fd, iovec const* parts, int count) noexcept {
+    return ::syscall(SYS_readv, fd, parts, count);
+}
+
+inline ssize_t write(int fd, iovec const* parts, int count) noexcept {
+    return ::syscall(SYS_writev, fd, parts, count);
+}
+
+// At the file's own position; EAGAIN instead of waiting, EOPNOTSUPP where the kind of file can't promise that.
+inline ssize_t read_now(int fd, iovec const* parts, int count) noexcept {
+    return ::syscall(SYS_preadv2, fd, parts, count, -1L, -1L, RWF_NOWAIT);
+}
+
+inline ssize_t write_now(int fd, iovec const* parts, int count) noexcept {
+    return ::syscall(SYS_pwritev2, fd, parts, count, -1L, -1L, RWF_NOWAIT);
+}
+
+inline int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
+    return static_cast<int>(::syscall(SYS_accept4, fd, address, length, flags));
+}
+
+inline int connect(int fd, sockaddr const* address, socklen_t length) noexcept {
+    return static_cast<int>(::syscall(SYS_connect, fd, address, length));
+}
+
+inline int close(int fd) noexcept { return static_cast<int>(::syscall(SYS_close, fd)); }
+
+inline int control(int fd, int command, long argument) noexcept {
+    return static_cast<int>(::syscall(SYS_fcntl, fd, command, argument));
+}
+
+inline int get_option(int fd, int level, int name, void* value, socklen_t* length) noexcept {
+    return static_cast<int>(::syscall(SYS_getsockopt, fd, level, name, value, length));
+}
+
+// Doesn't wait.
+inline int poll_now(pollfd* fds, std::size_t count) noexcept {
+    timespec const no_time{};
+    return static_cast<int>(::syscall(SYS_ppoll, fds, count, &no_time, nullptr, 0));
+}
+
+// Doesn't wait.
+inline int select_now(int count, fd_set* read, fd_set* write, fd_set* except) noexcept {
+    timespec no_time{};
+    return static_cast<int>(::syscall(SYS_pselect6, count, read, write, except, &no_time, nullptr));
+}
+
+// The events of `wanted` (POLLIN, ...) and errors that `fd` shows right now; 0 if none.
+inline short events_now(int fd, short wanted) noexcept {
+    pollfd one{.fd = fd, .events = wanted, .revents = 0};
+    return poll_now(&one, 1) > 0 ? one.revents : short{0};
+}
+
+} // namespace weft::detail::sys
