@@ -1,0 +1,46 @@
+#include "echo.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "echo.h"
+
+namespace weft::services {
+namespace {
+
+struct echo_context {
+    net::acceptor& listener;
+    connections& all;
+};
+
+// Returns when there is room for another connection, so that the textbook's loop waits where it should.
+void start_on_fiber(void (*handler)(int), int connection, void* context) {
+    auto& self = *static_cast<echo_context*>(context);
+    self.listener.succeeded();
+    self.all.start(connection, [handler](services::connection& accepted) { handler(accepted.fd()); });
+    self.all.wait_for_room();
+}
+
+void accept_loop(net::acceptor& listener, connections& all) {
+    echo_context context{listener, all};
+    all.wait_for_room();
+    do {
+        echo_server(listener.native_handle(), start_on_fiber, &context);
+    } while (listener.recover(errno));
+}
+
+std::string try_line(net::endpoint const& where) {
+    if (where.is_unix())
+        return fmt::format("echo hello | nc -NU {}", where.path());
+    std::string const address = where.to_string();
+    return fmt::format("echo hello | nc -N {} {}", address.substr(0, address.rfind(':')), where.port());
+}
+
+} // namespace
+
+service echo_service(net::endpoint const& listen) {
+    return {.name = "echo", .listen = listen, .accept_loop = accept_loop, .try_line = try_line};
+}
+
+} // namespace weft::services

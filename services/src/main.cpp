@@ -1,0 +1,151 @@
+// The weft program: its command line.
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "echo.hpp"
+#include "hello.hpp"
+#include "log.hpp"
+#include "service.hpp"
+
+namespace {
+
+using namespace weft::services;
+using weft::net::endpoint;
+
+constexpr int usage_error = 2;
+
+struct server_arguments {
+    std::string listen;
+    std::size_t workers = 1;
+    std::size_t max_connections = 0;
+    double drain = 30;
+};
+
+constexpr std::size_t most_workers = 256;
+constexpr std::size_t most_connections = 100'000'000;
+constexpr double longest_drain = 86'400;
+
+void add_common_options(CLI::App& command, server_arguments& arguments) {
+    command.add_option("--workers", arguments.workers, "Threads that serve, each with its own listener")
+        ->type_name("N")
+        ->check(CLI::Range(std::size_t{1}, most_workers))
+        ->capture_default_str();
+    command
+        .add_option(
+            "--max-connections", arguments.max_connections,
+            "Connections served at once; further ones wait in the backlog [default: what ulimit -n allows]")
+        ->type_name("N")
+        ->check(CLI::Range(std::size_t{1}, most_connections));
+    command
+        .add_option(
+            "--drain", arguments.drain,
+            "Seconds that open connections get to finish after SIGINT or SIGTERM; a second signal ends at once")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.0, longest_drain))
+        ->capture_default_str();
+}
+
+host_options options_of(server_arguments const& arguments) {
+    return {.workers = arguments.workers,
+            .max_connections = arguments.max_connections,
+            .drain = std::chrono::milliseconds(std::llround(arguments.drain * 1000)),
+            .show_try_lines = false};
+}
+
+std::string examples(std::string const& name, std::string const& try_it) {
+    return fmt::format("Examples:\n"
+                       "  weft {0}                               then: {1}\n"
+                       "  weft {0} --listen 0.0.0.0:9000 --workers 2\n"
+                       "  weft {0} --listen unix:/tmp/{0}.sock",
+                       name, try_it);
+}
+
+CLI::App* add_server(CLI::App& program, std::string const& name, std::string const& about,
+                     std::string const& listen, std::string const& try_it, server_arguments& arguments) {
+    CLI::App* const command = program.add_subcommand(name, about);
+    arguments.listen = listen;
+    command
+        ->add_option("--listen", arguments.listen,
+                     "Where to listen: HOST:PORT (port 0: any free one) or unix:PATH")
+        ->type_name("ADDRESS")
+        ->capture_default_str();
+    add_common_options(*command, arguments);
+    command->footer(examples(name, try_it));
+    return command;
+}
+
+int run_one(service (*make)(endpoint const&), server_arguments const& arguments) {
+    return host({make(endpoint::parse(arguments.listen))}, options_of(arguments));
+}
+
+int run_all(server_arguments const& arguments) {
+    host_options options = options_of(arguments);
+    options.show_try_lines = true;
+    return host(
+        {echo_service(endpoint::parse("127.0.0.1:7000")), hello_service(endpoint::parse("127.0.0.1:8080"))},
+        options);
+}
+
+// One line that says what and what to do.
+int report_usage(CLI::App const& program, CLI::ParseError const& error) {
+    std::string command = "weft";
+    for (CLI::App const* const sub : program.get_subcommands())
+        command += " " + sub->get_name();
+    std::string what = error.what();
+    if (std::size_t const end = what.find('\n'); end != std::string::npos)
+        what.resize(end);
+    log_line("{}; see '{} --help'", what, command);
+    return usage_error;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App program("Servers in plain blocking style that scale like event loops.", "weft");
+    program.set_version_flag("--version", "weft " WEFT_VERSION);
+    program.require_subcommand(1);
+    program.footer("'weft COMMAND --help' tells of a command's options.");
+    server_arguments echo;
+    server_arguments hello;
+    server_arguments all;
+    CLI::App* const echo_command =
+        add_server(program, "echo", "Send back what comes: the textbook's recv/send loop", "127.0.0.1:7000",
+                   "echo hello | nc -N 127.0.0.1 7000", echo);
+    CLI::App* const hello_command = add_server(program, "hello", "HTTP: GET /NAME answers \"Hello, NAME\"",
+                                               "127.0.0.1:8080", "curl http://127.0.0.1:8080/World", hello);
+    CLI::App* const serve_command = program.add_subcommand(
+        "serve", "All bundled services, each at its usual address, with a line to try it");
+    add_common_options(*serve_command, all);
+    try {
+        program.parse(argc, argv);
+    } catch (CLI::ParseError const& error) {
+        if (error.get_exit_code() == 0)
+            return program.exit(error);
+        return report_usage(program, error);
+    }
+    try {
+        if (echo_command->parsed())
+            return run_one(echo_service, echo);
+        if (hello_command->parsed())
+            return run_one(hello_service, hello);
+        if (serve_command->parsed())
+            return run_all(all);
+    } catch (std::invalid_argument const& error) {
+        log_line("{}", error.what());
+        return usage_error;
+    } catch (std::exception const& error) {
+        log_line("{}", error.what());
+        return 1;
+    }
+    return 0;
+}

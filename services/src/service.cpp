@@ -1,0 +1,169 @@
+#include "service.hpp"
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <list>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <weft/fiber.hpp>
+#include <weft/post.hpp>
+#include <weft/run.hpp>
+
+#include "log.hpp"
+
+namespace weft::services {
+namespace {
+
+// Descriptors that aren't connections: the standard streams, listeners, each worker's epoll and eventfd, some spare.
+constexpr std::size_t other_descriptors = 64;
+
+std::size_t raise_descriptor_limit() noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+// SIGINT and SIGTERM as a descriptor that a fiber reads. Blocked in all threads, made before there are others.
+class termination {
+public:
+    termination() {
+        sigset_t signals;
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+        fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
+    }
+    termination(termination const&) = delete;
+    termination& operator=(termination const&) = delete;
+    ~termination() { close(); }
+
+    // The signal that came, waiting for it; 0 after close().
+    [[nodiscard]] int wait() const noexcept {
+        signalfd_siginfo info{};
+        return ::read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+    }
+
+    void close() noexcept {
+        if (fd_ >= 0)
+            ::close(std::exchange(fd_, -1));
+    }
+
+private:
+    int fd_ = -1;
+};
+
+class running_service {
+public:
+    running_service(service const& what, std::size_t limit)
+        : what_(what),
+          connections_(what.name, limit),
+          acceptors_(net::acceptor::for_workers(what.listen, worker_count(),
+                                                {.on_shortage = on_shortage(what.name)})) {}
+
+    void start() {
+        for (std::size_t worker = 0; worker < acceptors_.size(); ++worker)
+            post(worker, [this, worker] { what_.accept_loop(acceptors_[worker], connections_); });
+    }
+
+    void stop_accepting() noexcept {
+        for (net::acceptor& each : acceptors_)
+            each.stop();
+    }
+
+    connections& open() noexcept { return connections_; }
+
+    void announce(bool with_try_line) const {
+        net::endpoint const where = acceptors_.front().local_endpoint();
+        if (with_try_line)
+            fmt::print("{:<6} listening on {:<22} try: {}\n", what_.name, where.to_string(),
+                       what_.try_line(where));
+        else
+            fmt::print("listening on {}\n", where.to_string());
+    }
+
+private:
+    static std::function<void(net::error_code, std::chrono::milliseconds)>
+    on_shortage(std::string const& name) {
+        return [name](net::error_code error, std::chrono::milliseconds pause) {
+            log_line("{}: cannot accept: {}; trying again in {} ms (more descriptors: ulimit -n)", name,
+                     error.message(), pause.count());
+        };
+    }
+
+    service const& what_;
+    connections connections_;
+    std::vector<net::acceptor> acceptors_;
+};
+
+void drain(std::list<running_service>& running, std::chrono::milliseconds limit) {
+    std::size_t open = 0;
+    for (running_service& each : running) {
+        each.stop_accepting();
+        open += each.open().count();
+    }
+    if (open != 0)
+        log_line(
+            "stopping: {} connections are open, and have {:.3g} s to finish; another signal ends them now",
+            open, std::chrono::duration<double>(limit).count());
+    time_point const deadline = deadline_after(limit);
+    for (running_service& each : running)
+        if (std::size_t const cut = each.open().drain(deadline); cut != 0)
+            log_line("{}: closed {} connections that had not finished", each.open().name(), cut);
+}
+
+void serve(std::vector<service> const& services, host_options const& options, std::size_t limit,
+           termination& signals) {
+    std::list<running_service> running;
+    for (service const& each : services)
+        running.emplace_back(each, limit);
+    for (running_service& each : running)
+        each.start();
+    for (running_service const& each : running)
+        each.announce(options.show_try_lines);
+    if (options.show_try_lines)
+        fmt::print("Ctrl-C stops.\n");
+    std::fflush(stdout);
+    static_cast<void>(signals.wait());
+    auto impatient = spawn({.name = "second signal", .stack_size = 0}, [&signals] {
+        if (int const signal = signals.wait())
+            ::_exit(128 + signal);
+    });
+    drain(running, options.drain);
+    signals.close();
+}
+
+} // namespace
+
+int host(std::vector<service> const& services, host_options const& options) {
+    std::size_t const descriptors = raise_descriptor_limit();
+    std::size_t const most =
+        descriptors > 2 * other_descriptors ? descriptors - other_descriptors : other_descriptors;
+    std::size_t const limit = options.max_connections != 0 ? options.max_connections : most;
+    // A peer that is gone shows as EPIPE.
+    std::signal(SIGPIPE, SIG_IGN);
+    termination signals;
+    try {
+        run_options run_with;
+        run_with.workers = options.workers;
+        return weft::run([&] { serve(services, options, limit, signals); }, run_with);
+    } catch (std::exception const& e) {
+        log_line("{}", e.what());
+        return 1;
+    }
+}
+
+} // namespace weft::services
