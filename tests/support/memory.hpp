@@ -1,0 +1,28 @@
+// What the kernel says of this process's memory.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <fstream>
+#include <string>
+
+namespace support {
+
+inline std::size_t resident_bytes() {
+    std::ifstream file("/proc/self/statm");
+    std::size_t size = 0;
+    std::size_t resident = 0;
+    file >> size >> resident;
+    return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+inline std::size_t mapping_count() {
+    std::ifstream file("/proc/self/maps");
+    std::size_t count = 0;
+    for (std::string line; std::getline(file, line);)
+        ++count;
+    return count;
+}
+
+} // namespace support
