@@ -24,10 +24,9 @@ namespace io = weft::detail::io;
 class new_socket {
 public:
     explicit new_socket(endpoint const& local)
-        : local_(local), fd_(::socket(local.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        : local_(local), fd_(io::open_own_socket(local.family(), SOCK_STREAM)) {
         if (fd_ < 0)
             fail();
-        io::opened_socket(fd_, local.family(), SOCK_STREAM, 0);
         if (!local.is_unix())
             set(SO_REUSEADDR);
     }

@@ -21,11 +21,12 @@ struct descriptor {
         shared = 1U << 1, // others may hold the same open file: flags may change, a close may not be the last
         nonblocking = 1U << 2, // O_NONBLOCK, set by the program: EAGAIN is for it
         socket = 1U << 3,
-        stream = 1U << 4,    // a socket that has no message boundaries
-        tcp = 1U << 5,       // a stream whose short reads mean that it is drained
-        timed = 1U << 6,     // SO_RCVTIMEO or SO_SNDTIMEO is set
-        no_nowait = 1U << 7, // RWF_NOWAIT was refused
-        accepting = 1U << 8, // a worker is between poll and accept
+        stream = 1U << 4,          // a socket that has no message boundaries
+        tcp = 1U << 5,             // a stream whose short reads mean that it is drained
+        timed = 1U << 6,           // SO_RCVTIMEO or SO_SNDTIMEO is set
+        no_nowait = 1U << 7,       // RWF_NOWAIT was refused
+        accepting = 1U << 8,       // a worker is between poll and accept
+        own_nonblocking = 1U << 9, // O_NONBLOCK, set by us on a socket of our own: calls wait all the same
     };
 
     std::atomic<std::uint32_t> generation{1};

@@ -43,6 +43,10 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, time_point de
 // close(2), for whoever doesn't go through the patched name; any thread
 int close(int fd) noexcept;
 
+// A socket of weft's own, close-on-exec. O_NONBLOCK is set on it, which saves asking poll first; the calls above wait on
+// it all the same. Any thread.
+int open_own_socket(int domain, int type) noexcept;
+
 // Tells the descriptor table of a socket just opened, of socket(2)'s domain and type (with SOCK_NONBLOCK); any thread.
 void opened_socket(int fd, int domain, int type, int protocol) noexcept;
 

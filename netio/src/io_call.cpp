@@ -77,7 +77,7 @@ bool io_call::begin_wait(std::uint32_t events) noexcept {
     int const status = sys::control(fd_, F_GETFL, 0);
     if (status < 0)
         return false;
-    if ((status & O_NONBLOCK) != 0) {
+    if ((status & O_NONBLOCK) != 0 && (flags_ & descriptor::own_nonblocking) == 0) {
         errno = EAGAIN;
         return false;
     }

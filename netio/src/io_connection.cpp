@@ -93,15 +93,21 @@ int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
     if (call.known_nonblocking()) {
         accepted = sys::accept(fd, address, length, flags);
     } else {
-        for (;;) {
+        for (bool waited = false;;) {
             bool again = false;
             accepted = try_accept(fd, call.entry(), address, length, flags, again);
             if (accepted >= 0 || errno != EAGAIN)
                 break;
+            if (waited && (sys::events_now(fd, 0) & POLLHUP) != 0) {
+                // Shut down; a unix listener in non-blocking mode goes on saying EAGAIN.
+                errno = EINVAL;
+                return -1;
+            }
             if (again)
                 yield();
             else if (!call.wait(EPOLLIN, "accept"))
                 return -1;
+            waited = true;
         }
     }
     if (accepted >= 0) {
@@ -134,6 +140,13 @@ int connect(int fd, sockaddr const* address, socklen_t length, time_point limit)
         errno =
             EINPROGRESS; // as the kernel says, both of a non-blocking socket and of one whose time limit is over
     return -1;
+}
+
+int open_own_socket(int domain, int type) noexcept {
+    int const fd = ::socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0)
+        descriptor_opened(fd, socket_flags(domain, type, 0) | descriptor::own_nonblocking);
+    return fd;
 }
 
 int close(int fd) noexcept {

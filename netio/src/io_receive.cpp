@@ -37,6 +37,11 @@ bool wants_more(io_call const& call, int flags, std::size_t got, std::size_t ask
     return (flags & MSG_WAITALL) != 0 && call.is(descriptor::stream) && got < asked;
 }
 
+// Whether nothing more will come after what is there.
+bool at_end(int fd) noexcept {
+    return (sys::events_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 } // namespace
 
 ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address, socklen_t* length,
@@ -49,28 +54,26 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
         call.learn_socket();
     auto* const bytes = static_cast<char*>(buffer);
     std::size_t got = 0;
-    do {
-        if (call.known_drained() && size != 0)
-            continue;
-        ssize_t const n = sys::receive(fd, bytes + got, size - got, flags | MSG_DONTWAIT, address, length);
-        if (n < 0) {
-            if (errno == EAGAIN)
-                continue;
-            return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
+    for (;;) {
+        if (size == 0 || !call.known_drained()) {
+            ssize_t const n =
+                sys::receive(fd, bytes + got, size - got, flags | MSG_DONTWAIT, address, length);
+            if (n < 0 && errno != EAGAIN)
+                return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
+            if (n >= 0 && (flags & MSG_PEEK) != 0) {
+                if (!wants_more(call, flags, static_cast<std::size_t>(n), size) || at_end(fd))
+                    return call.done(n);
+            } else if (n >= 0) {
+                call.note_read(static_cast<std::size_t>(n), size - got);
+                got += static_cast<std::size_t>(n);
+                if (n == 0 || !wants_more(call, flags, got, size))
+                    return call.done(static_cast<ssize_t>(got));
+                continue; // the end of the stream may be there already, and raise no further edge
+            }
         }
-        auto const count = static_cast<std::size_t>(n);
-        if ((flags & MSG_PEEK) != 0) {
-            // Peeked bytes stay: with MSG_WAITALL, look again when there are more.
-            if (n == 0 || !wants_more(call, flags, count, size))
-                return call.done(n);
-            continue;
-        }
-        call.note_read(count, size - got);
-        got += count;
-        if (n == 0 || !wants_more(call, flags, got, size))
-            return call.done(static_cast<ssize_t>(got));
-    } while (call.wait(EPOLLIN, "recv"));
-    return got > 0 ? static_cast<ssize_t>(got) : -1;
+        if (!call.wait(EPOLLIN, "recv"))
+            return got > 0 ? static_cast<ssize_t>(got) : -1;
+    }
 }
 
 ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
