@@ -62,8 +62,15 @@ char* map_slab(std::size_t size) noexcept {
     return static_cast<char*>(slab);
 }
 
-std::size_t stacks_in_slab(std::size_t size) noexcept {
-    return std::max(slab_size / size, least_stacks_in_slab);
+// An odd number of pages apart: at a power of two, the same page of every stack would fall into the same few sets of the
+// TLB (and of the L2 cache), which a few dozen running fibers overflow.
+std::size_t stride_of(std::size_t size) noexcept {
+    auto const page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return size / page % 2 == 0 ? size + page : size;
+}
+
+std::size_t stacks_in_slab(std::size_t stride) noexcept {
+    return std::max(slab_size / stride, least_stacks_in_slab);
 }
 
 } // namespace
@@ -71,7 +78,7 @@ std::size_t stacks_in_slab(std::size_t size) noexcept {
 stack_pool::~stack_pool() {
     for (auto const& sizes : classes_)
         for (char* const slab : sizes->slabs)
-            ::munmap(slab, stacks_in_slab(sizes->size) * sizes->size);
+            ::munmap(slab, stacks_in_slab(sizes->stride) * sizes->stride);
 }
 
 stack_pool::size_class& stack_pool::class_of(std::size_t size) {
@@ -80,11 +87,12 @@ stack_pool::size_class& stack_pool::class_of(std::size_t size) {
             return *sizes;
     classes_.push_back(std::make_unique<size_class>());
     classes_.back()->size = size;
+    classes_.back()->stride = stride_of(size);
     return *classes_.back();
 }
 
 void stack_pool::add_slab(size_class& sizes) {
-    std::size_t const size = stacks_in_slab(sizes.size) * sizes.size;
+    std::size_t const size = stacks_in_slab(sizes.stride) * sizes.stride;
     sizes.slabs.reserve(sizes.slabs.size() + 1);
     char* const slab = map_slab(size);
     if (slab == nullptr)
@@ -93,7 +101,7 @@ void stack_pool::add_slab(size_class& sizes) {
             "space (ulimit -v) and mappings (vm.max_map_count)");
     sizes.slabs.push_back(slab);
     // Now, so that release() never has to allocate.
-    sizes.free.reserve(sizes.slabs.size() * stacks_in_slab(sizes.size));
+    sizes.free.reserve(sizes.slabs.size() * stacks_in_slab(sizes.stride));
     sizes.fresh = slab;
     sizes.fresh_end = slab + size;
 }
@@ -115,7 +123,7 @@ stack_memory stack_pool::allocate(std::size_t size) {
         if (sizes.fresh == sizes.fresh_end)
             add_slab(sizes);
         install_guard(sizes.fresh);
-        low = std::exchange(sizes.fresh, sizes.fresh + size);
+        low = std::exchange(sizes.fresh, sizes.fresh + sizes.stride);
     }
     ++leased_;
     return {.pool = this, .low = low + guard_size, .size = size - guard_size};

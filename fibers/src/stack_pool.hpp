@@ -55,6 +55,7 @@ private:
 
     struct size_class {
         std::size_t size;         // with guard
+        std::size_t stride;       // from one stack to the next
         std::vector<char*> slabs; // their starts, to be unmapped
         char* fresh = nullptr;    // never used part of the newest slab: [fresh, fresh_end)
         char* fresh_end = nullptr;

@@ -98,7 +98,12 @@ acceptor::acceptor(endpoint const& local, acceptor_options options) : options_(s
     new_socket socket(local);
     bind(socket, local);
     socket.listen(options_.backlog);
-    path_ = local.path();
+    struct stat status {};
+    if (local.is_unix() && ::stat(local.path().c_str(), &status) == 0) {
+        path_ = local.path();
+        path_device_ = status.st_dev;
+        path_inode_ = status.st_ino;
+    }
     fd_ = socket.release();
 }
 
@@ -141,21 +146,20 @@ std::vector<acceptor> acceptor::for_workers(endpoint const& local, std::size_t c
     return all;
 }
 
-acceptor::acceptor(acceptor&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      path_(std::exchange(other.path_, {})),
-      options_(std::move(other.options_)),
-      policy_(other.policy_) {}
+acceptor::acceptor(acceptor&& other) noexcept { swap(other); }
 
 acceptor& acceptor::operator=(acceptor&& other) noexcept {
-    if (this != &other) {
-        close();
-        fd_ = std::exchange(other.fd_, -1);
-        path_ = std::exchange(other.path_, {});
-        options_ = std::move(other.options_);
-        policy_ = other.policy_;
-    }
+    acceptor(std::move(other)).swap(*this);
     return *this;
+}
+
+void acceptor::swap(acceptor& other) noexcept {
+    std::swap(fd_, other.fd_);
+    std::swap(path_, other.path_);
+    std::swap(path_device_, other.path_device_);
+    std::swap(path_inode_, other.path_inode_);
+    std::swap(options_, other.options_);
+    std::swap(policy_, other.policy_);
 }
 
 tcp_stream acceptor::accept(error_code& error) noexcept {
@@ -207,8 +211,12 @@ void acceptor::stop() noexcept { ::shutdown(fd_, SHUT_RDWR); }
 void acceptor::close() noexcept {
     if (fd_ >= 0)
         io::close(std::exchange(fd_, -1));
-    if (!path_.empty())
-        ::unlink(std::exchange(path_, {}).c_str());
+    if (path_.empty())
+        return;
+    std::string const path = std::exchange(path_, {});
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0 && status.st_dev == path_device_ && status.st_ino == path_inode_)
+        ::unlink(path.c_str());
 }
 
 endpoint acceptor::local_endpoint() const noexcept { return name_of(fd_); }

@@ -1,43 +1,16 @@
 #include "descriptor.hpp"
 
-#include <algorithm>
-#include <array>
 #include <new>
 
 #include "epoll_engine.hpp"
 
 namespace weft::detail {
+
+constinit descriptor_directory descriptors;
+
 namespace {
 
-constexpr unsigned chunk_bits = 10;
-constexpr unsigned chunk_size = 1U << chunk_bits;
-constexpr unsigned descriptor_bits = 30; // the kernel's own limit, fs.nr_open, goes no higher
-
-struct chunk {
-    std::array<descriptor, chunk_size> entries;
-};
-
-// Static and zero: the pages of the directory are touched only where there are descriptors.
-std::array<std::atomic<chunk*>, std::size_t{1} << (descriptor_bits - chunk_bits)> directory;
 std::atomic<unsigned> known_end{0}; // no chunk begins at this number or later
-
-descriptor& entry_in(chunk& where, unsigned number) noexcept { return where.entries[number % chunk_size]; }
-
-chunk* make_chunk(unsigned number) noexcept {
-    auto* made = new (std::nothrow) chunk;
-    if (made == nullptr)
-        return nullptr;
-    chunk* present = nullptr;
-    if (!directory[number >> chunk_bits].compare_exchange_strong(present, made, std::memory_order_acq_rel)) {
-        delete made;
-        return present;
-    }
-    unsigned const end = (number | (chunk_size - 1)) + 1;
-    unsigned known = known_end.load(std::memory_order_relaxed);
-    while (known < end && !known_end.compare_exchange_weak(known, end, std::memory_order_acq_rel)) {
-    }
-    return made;
-}
 
 // Ends the present generation: forgets what was known, wakes who waits.
 void renew(int fd, descriptor& entry) noexcept {
@@ -50,22 +23,24 @@ void renew(int fd, descriptor& entry) noexcept {
 
 } // namespace
 
-descriptor* known_descriptor(int fd) noexcept {
+descriptor* make_descriptor(int fd) noexcept {
     auto const number = static_cast<unsigned>(fd);
     if (number >> descriptor_bits != 0)
         return nullptr;
-    chunk* const where = directory[number >> chunk_bits].load(std::memory_order_acquire);
-    return where != nullptr ? &entry_in(*where, number) : nullptr;
-}
-
-descriptor* find_descriptor(int fd) noexcept {
-    if (descriptor* const known = known_descriptor(fd))
-        return known;
-    auto const number = static_cast<unsigned>(fd);
-    if (number >> descriptor_bits != 0)
+    auto* made = new (std::nothrow) descriptor_chunk;
+    if (made == nullptr)
         return nullptr;
-    chunk* const made = make_chunk(number);
-    return made != nullptr ? &entry_in(*made, number) : nullptr;
+    descriptor_chunk* present = nullptr;
+    if (!descriptors[number >> descriptor_chunk_bits].compare_exchange_strong(present, made,
+                                                                              std::memory_order_acq_rel)) {
+        delete made;
+        return known_descriptor(fd);
+    }
+    unsigned const end = ((number >> descriptor_chunk_bits) + 1) << descriptor_chunk_bits;
+    unsigned known = known_end.load(std::memory_order_relaxed);
+    while (known < end && !known_end.compare_exchange_weak(known, end, std::memory_order_acq_rel)) {
+    }
+    return known_descriptor(fd);
 }
 
 void descriptor_opened(int fd, std::uint32_t flags) noexcept {

@@ -10,7 +10,9 @@
 // Threads: any.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace weft::detail {
@@ -38,11 +40,34 @@ struct descriptor {
     static bool trusted(std::uint32_t flags) noexcept { return (flags & (tracked | shared)) == tracked; }
 };
 
-// The entry of `fd`, made on first use, valid for ever. Null for a number that can't be open.
-descriptor* find_descriptor(int fd) noexcept;
+constexpr unsigned descriptor_bits = 30; // the kernel's own limit, fs.nr_open, goes no higher
+constexpr unsigned descriptor_chunk_bits = 10;
 
-// The entry if there has ever been one.
-descriptor* known_descriptor(int fd) noexcept;
+struct descriptor_chunk {
+    std::array<descriptor, std::size_t{1} << descriptor_chunk_bits> entries;
+};
+
+// Static and zero: the pages of the directory are touched only where there are descriptors.
+using descriptor_directory =
+    std::array<std::atomic<descriptor_chunk*>, std::size_t{1} << (descriptor_bits - descriptor_chunk_bits)>;
+extern constinit descriptor_directory descriptors;
+
+// The entry of `fd` if there has ever been one; valid for ever.
+inline descriptor* known_descriptor(int fd) noexcept {
+    auto const number = static_cast<unsigned>(fd);
+    if (number >> descriptor_bits != 0)
+        return nullptr;
+    descriptor_chunk* const where =
+        descriptors[number >> descriptor_chunk_bits].load(std::memory_order_acquire);
+    return where != nullptr ? &where->entries[number % where->entries.size()] : nullptr;
+}
+
+// As above; makes the entry if there is none. Null for a number that can't be open.
+descriptor* make_descriptor(int fd) noexcept;
+inline descriptor* find_descriptor(int fd) noexcept {
+    descriptor* const known = known_descriptor(fd);
+    return known != nullptr ? known : make_descriptor(fd);
+}
 
 // A call of ours has opened `fd`; `flags` without `tracked`.
 void descriptor_opened(int fd, std::uint32_t flags) noexcept;

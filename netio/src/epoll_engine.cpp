@@ -25,8 +25,6 @@ constexpr std::uint32_t all_events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI 
 constexpr std::size_t shared_bit = 63;
 constexpr std::uint64_t notification = 0; // as event data; a registration's generation is never 0
 
-__thread epoll_engine* this_engine __attribute__((tls_model("initial-exec"))) = nullptr;
-
 // The engines of all workers of the process, so that any thread can reach those that know a descriptor. An engine is in
 // its slot for the whole of its life; whoever holds the mutex may use it.
 struct registry {
@@ -53,19 +51,7 @@ std::uint64_t registration(int fd, std::uint32_t generation) noexcept {
 
 } // namespace
 
-void watch::link(io_waiter& w) noexcept {
-    w.previous = last;
-    w.next = nullptr;
-    (last != nullptr ? last->next : first) = &w;
-    last = &w;
-    w.linked = true;
-}
-
-void watch::unlink(io_waiter& w) noexcept {
-    (w.previous != nullptr ? w.previous->next : first) = w.next;
-    (w.next != nullptr ? w.next->previous : last) = w.previous;
-    w.linked = false;
-}
+__thread epoll_engine* this_engine = nullptr;
 
 void watch::wake(std::uint32_t events) noexcept {
     for (io_waiter* w = first; w != nullptr;) {
@@ -125,27 +111,19 @@ epoll_engine::~epoll_engine() {
     sys::close(epoll_);
 }
 
-epoll_engine* epoll_engine::current() noexcept { return this_engine; }
-
-watch* epoll_engine::find_watch(int fd) noexcept {
-    auto const number = static_cast<std::size_t>(fd);
-    std::size_t const index = number / chunk_size;
-    if (index >= chunks_.size() || chunks_[index] == nullptr) {
-        try {
-            chunks_.resize(std::max(chunks_.size(), index + 1));
-            chunks_[index] = std::make_unique<chunk>();
-        } catch (std::bad_alloc const&) {
-            errno = ENOMEM;
-            return nullptr;
-        }
+watch* epoll_engine::make_watch(int fd) noexcept {
+    std::size_t const index = static_cast<std::size_t>(fd) / chunk_size;
+    try {
+        chunks_.resize(std::max(chunks_.size(), index + 1));
+        chunks_[index] = std::make_unique<chunk>();
+    } catch (std::bad_alloc const&) {
+        errno = ENOMEM;
+        return nullptr;
     }
-    return &chunks_[index]->watches[number % chunk_size];
+    return known_watch(fd);
 }
 
-bool epoll_engine::arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation,
-                       bool trusted) noexcept {
-    if (trusted && seen.registered == generation)
-        return true;
+bool epoll_engine::add(int fd, descriptor& entry, watch& seen, std::uint32_t generation) noexcept {
     // Before the registration: whoever ends the generation from now on tells this engine.
     entry.engines.fetch_or(bit(), std::memory_order_seq_cst);
     epoll_event event{.events = all_events, .data = {.u64 = registration(fd, generation)}};
@@ -205,14 +183,14 @@ void epoll_engine::poll(time_point deadline) noexcept {
 io_waiter const* epoll_engine::first_waiter(epoll_event const& event) noexcept {
     if (event.data.u64 == notification)
         return nullptr;
-    return find_watch(static_cast<int>(static_cast<std::uint32_t>(event.data.u64)))->first;
+    return known_watch(static_cast<int>(static_cast<std::uint32_t>(event.data.u64)))->first;
 }
 
 void epoll_engine::dispatch(epoll_event const& event) noexcept {
     if (event.data.u64 == notification)
         return; // edge-triggered: the counter needn't be read
     auto const fd = static_cast<int>(static_cast<std::uint32_t>(event.data.u64));
-    watch& seen = *find_watch(fd); // made when it was registered
+    watch& seen = *known_watch(fd); // made when it was registered
     if (seen.registered != event.data.u64 >> 32)
         return;
     std::uint32_t events = event.events;
@@ -238,7 +216,7 @@ void epoll_engine::notify() noexcept {
 std::uint64_t epoll_engine::bit() const noexcept { return std::uint64_t{1} << std::min(slot_, shared_bit); }
 
 void epoll_engine::wake_ended(int fd, std::uint32_t generation) noexcept {
-    if (watch* const seen = find_watch(fd))
+    if (watch* const seen = known_watch(fd))
         seen->wake_ended(generation);
 }
 

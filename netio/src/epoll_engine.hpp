@@ -27,6 +27,8 @@
 
 namespace weft::detail {
 
+class epoll_engine;
+
 // One that waits on a descriptor; on its fiber's stack.
 struct io_waiter {
     io_waiter* next = nullptr;
@@ -45,11 +47,23 @@ struct watch {
     bool drained = false;
     bool eager = false; // short reads don't mean drained: a hang-up or urgent data was seen
 
-    void link(io_waiter& w) noexcept;
-    void unlink(io_waiter& w) noexcept;
+    void link(io_waiter& w) noexcept {
+        w.previous = last;
+        w.next = nullptr;
+        (last != nullptr ? last->next : first) = &w;
+        last = &w;
+        w.linked = true;
+    }
+    void unlink(io_waiter& w) noexcept {
+        (w.previous != nullptr ? w.previous->next : first) = w.next;
+        (w.next != nullptr ? w.next->previous : last) = w.previous;
+        w.linked = false;
+    }
     void wake(std::uint32_t events) noexcept;
     void wake_ended(std::uint32_t generation) noexcept;
 };
+
+extern __thread epoll_engine* this_engine __attribute__((tls_model("initial-exec")));
 
 class epoll_engine final : public engine {
 public:
@@ -61,14 +75,29 @@ public:
     void notify() noexcept override;
 
     // The calling worker's; null if it has another engine, or on another thread.
-    static epoll_engine* current() noexcept;
+    static epoll_engine* current() noexcept { return this_engine; }
 
-    // The watch of `fd`; null without memory for it.
-    watch* find_watch(int fd) noexcept;
+    // The watch of `fd` if there has ever been one; valid as long as the engine.
+    [[nodiscard]] watch* known_watch(int fd) const noexcept {
+        auto const number = static_cast<std::size_t>(fd);
+        std::size_t const index = number / chunk_size;
+        if (index >= chunks_.size() || chunks_[index] == nullptr)
+            return nullptr;
+        return &chunks_[index]->watches[number % chunk_size];
+    }
+
+    // As above; makes the watch if there is none. Null, with ENOMEM, without memory for it.
+    watch* make_watch(int fd) noexcept;
+    watch* find_watch(int fd) noexcept {
+        watch* const known = known_watch(fd);
+        return known != nullptr ? known : make_watch(fd);
+    }
 
     // Makes sure that edges of `fd` are seen from now on; whatever is ready now counts as one. `trusted`: what is known
     // of the descriptor can't be stale. False with errno: EPERM for a file that is always ready, EBADF, ENOMEM, ENOSPC.
-    bool arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation, bool trusted) noexcept;
+    bool arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation, bool trusted) noexcept {
+        return (trusted && seen.registered == generation) || add(fd, entry, seen, generation);
+    }
 
     // Wakes those who wait on an ended generation with wake_cause::closed, on each of `engines` (descriptor::engines).
     // With `remove`, takes the registration out of them, as its file may live on.
@@ -84,6 +113,7 @@ private:
 
     struct end_message;
 
+    bool add(int fd, descriptor& entry, watch& seen, std::uint32_t generation) noexcept;
     int wait(time_point deadline) noexcept;
     [[nodiscard]] io_waiter const* first_waiter(epoll_event const& event) noexcept;
     void dispatch(epoll_event const& event) noexcept;

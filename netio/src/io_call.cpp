@@ -86,7 +86,10 @@ bool io_call::begin_wait(std::uint32_t events) noexcept {
 }
 
 bool io_call::wait(std::uint32_t events, char const* operation) noexcept {
-    if (!waited_ && !begin_wait(events))
+    constexpr std::uint32_t questions =
+        descriptor::tracked | descriptor::shared | descriptor::nonblocking | descriptor::timed;
+    bool const no_questions = (flags_ & questions) == descriptor::tracked;
+    if (!waited_ && !no_questions && !begin_wait(events))
         return false;
     watch* const seen = engine_->find_watch(fd_);
     if (seen == nullptr || !engine_->arm(fd_, *entry_, *seen, generation_, descriptor::trusted(flags_)))

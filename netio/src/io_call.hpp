@@ -49,21 +49,20 @@ public:
     }
 
     // The short-read rule: whether a read can't succeed before the next edge, so that it needn't be tried.
-    [[nodiscard]] bool known_drained() noexcept {
-        constexpr std::uint32_t deciding =
-            descriptor::tracked | descriptor::shared | descriptor::nonblocking | descriptor::tcp;
-        if ((flags_ & deciding) != (descriptor::tracked | descriptor::tcp))
+    [[nodiscard]] bool known_drained() const noexcept {
+        if ((flags_ & deciding) != drainable)
             return false;
-        watch const* const seen = engine_->find_watch(fd_);
+        watch const* const seen = engine_->known_watch(fd_);
         return seen != nullptr && seen->drained && seen->registered == generation_;
     }
 
     // After a read of `got` bytes where there was room for `asked`.
-    void note_read(std::size_t got, std::size_t asked) noexcept {
-        if ((flags_ & descriptor::tcp) == 0 || got == 0)
+    void note_read(std::size_t got, std::size_t asked) const noexcept {
+        if (got >= asked || got == 0 || (flags_ & deciding) != drainable)
             return;
-        if (watch* const seen = engine_->find_watch(fd_))
-            seen->drained = got < asked && !seen->eager;
+        watch* const seen = engine_->known_watch(fd_);
+        if (seen != nullptr)
+            seen->drained = !seen->eager;
     }
 
     // Parks the fiber until one of `events` (EPOLLIN, EPOLLOUT, EPOLLPRI). False if the call is to fail, with errno:
@@ -108,6 +107,10 @@ public:
     [[nodiscard]] descriptor& entry() noexcept { return *entry_; }
 
 private:
+    // A TCP socket of which everything is known, and that is the program's to wait on.
+    static constexpr std::uint32_t drainable = descriptor::tracked | descriptor::tcp;
+    static constexpr std::uint32_t deciding = drainable | descriptor::shared | descriptor::nonblocking;
+
     bool begin_wait(std::uint32_t events) noexcept;
 
     int fd_;

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <span>
 
 #include "io.hpp"
 #include "io_call.hpp"
@@ -32,14 +33,32 @@ std::size_t room(msghdr const& message) noexcept {
     return sum;
 }
 
-// MSG_WAITALL on a stream: more is to be waited for, after `got` of `asked`.
-bool wants_more(io_call const& call, int flags, std::size_t got, std::size_t asked) noexcept {
-    return (flags & MSG_WAITALL) != 0 && call.is(descriptor::stream) && got < asked;
-}
-
 // Whether nothing more will come after what is there.
 bool at_end(int fd) noexcept {
     return (sys::events_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+// MSG_WAITALL on a stream: until the buffer is full, the end of the stream or an error. Peeked bytes stay where they
+// are: then it is looked again, from the start, when there are more.
+ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) noexcept {
+    bool const peek = (flags & MSG_PEEK) != 0;
+    std::size_t got = 0;
+    do {
+        ssize_t n = 0;
+        // Even after a short read: the end of the stream may be there already, and raise no further edge.
+        while ((n = sys::receive(fd, buffer.data() + got, buffer.size() - got, flags | MSG_DONTWAIT, nullptr,
+                                 nullptr)) > 0) {
+            auto const count = static_cast<std::size_t>(n);
+            if (peek && count < buffer.size() && !at_end(fd))
+                break;
+            got += count;
+            if (peek || got == buffer.size())
+                return call.done(static_cast<ssize_t>(got));
+        }
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
+    } while (call.wait(EPOLLIN, "recv"));
+    return got > 0 ? static_cast<ssize_t>(got) : -1;
 }
 
 } // namespace
@@ -50,29 +69,21 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
     if (!call.possible() || (flags & immediate) != 0 || call.known_nonblocking())
         return sys::receive(fd, buffer, size, flags, address, length);
     call.limit(limit);
-    if ((flags & MSG_WAITALL) != 0)
+    if ((flags & MSG_WAITALL) != 0) {
         call.learn_socket();
-    auto* const bytes = static_cast<char*>(buffer);
-    std::size_t got = 0;
+        if (call.is(descriptor::stream))
+            return receive_all(call, fd, {static_cast<char*>(buffer), size}, flags);
+    }
     for (;;) {
         if (size == 0 || !call.known_drained()) {
-            ssize_t const n =
-                sys::receive(fd, bytes + got, size - got, flags | MSG_DONTWAIT, address, length);
-            if (n < 0 && errno != EAGAIN)
-                return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
-            if (n >= 0 && (flags & MSG_PEEK) != 0) {
-                if (!wants_more(call, flags, static_cast<std::size_t>(n), size) || at_end(fd))
-                    return call.done(n);
-            } else if (n >= 0) {
-                call.note_read(static_cast<std::size_t>(n), size - got);
-                got += static_cast<std::size_t>(n);
-                if (n == 0 || !wants_more(call, flags, got, size))
-                    return call.done(static_cast<ssize_t>(got));
-                continue; // the end of the stream may be there already, and raise no further edge
-            }
+            ssize_t const n = sys::receive(fd, buffer, size, flags | MSG_DONTWAIT, address, length);
+            if (n >= 0 && (flags & MSG_PEEK) == 0)
+                call.note_read(static_cast<std::size_t>(n), size);
+            if (n >= 0 || errno != EAGAIN)
+                return call.done(n);
         }
         if (!call.wait(EPOLLIN, "recv"))
-            return got > 0 ? static_cast<ssize_t>(got) : -1;
+            return -1;
     }
 }
 

@@ -18,25 +18,30 @@ ssize_t sent_or_error(std::size_t sent) noexcept { return sent > 0 ? static_cast
 
 ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr const* address, socklen_t length,
              time_point limit) noexcept {
+    // Mostly it all goes at once, and nothing need be known of the descriptor.
+    ssize_t const at_once = sys::send(fd, data, size, flags | MSG_DONTWAIT, address, length);
+    if (at_once == static_cast<ssize_t>(size)) {
+        count_call(*current_fiber);
+        return at_once;
+    }
+    if ((at_once < 0 && errno != EAGAIN) || (flags & MSG_DONTWAIT) != 0)
+        return at_once;
+    auto const* const bytes = static_cast<char const*>(data);
+    std::size_t sent = at_once > 0 ? static_cast<std::size_t>(at_once) : 0;
     io_call call(fd);
-    if (!call.possible() || (flags & MSG_DONTWAIT) != 0 || call.known_nonblocking())
+    if (!call.possible())
         return sys::send(fd, data, size, flags, address, length);
     call.limit(limit);
-    auto const* const bytes = static_cast<char const*>(data);
-    std::size_t sent = 0;
-    do {
+    while (call.wait(EPOLLOUT, "send")) {
         ssize_t const n =
             sys::send(fd, bytes + sent, size - sent, attempt_flags(flags, sent), address, length);
-        if (n < 0) {
-            if (errno == EAGAIN)
-                continue;
-            return call.done(sent_or_error(sent));
-        }
-        sent += static_cast<std::size_t>(n);
+        if (n < 0 && errno != EAGAIN)
+            break;
+        sent += n > 0 ? static_cast<std::size_t>(n) : 0;
         if (sent == size)
-            return call.done(static_cast<ssize_t>(sent));
-    } while (call.wait(EPOLLOUT, "send"));
-    return sent_or_error(sent);
+            break;
+    }
+    return call.done(sent_or_error(sent));
 }
 
 ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcept {

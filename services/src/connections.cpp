@@ -29,9 +29,13 @@ void connection::end_idle() noexcept {
 connections::connections(std::string name, std::size_t limit)
     : name_(std::move(name)), room_(static_cast<std::ptrdiff_t>(limit)) {}
 
-void connections::wait_for_room() noexcept { room_.acquire(); }
-
 void connections::start(int fd, handler serve) {
+    room_.acquire();
+    if (draining()) {
+        ::close(fd);
+        room_.release();
+        return;
+    }
     std::uint64_t const number = started_.fetch_add(1, std::memory_order_relaxed) + 1;
     try {
         spawn({.name = name_ + "-" + std::to_string(number), .stack_size = 0}, [this, fd,

@@ -1,7 +1,8 @@
 // connections: the open connections of one service, on all workers: their number, its limit, and their end.
 //
-// An accept loop asks for room first, then accepts, then starts the handler on a fiber of its own: at the limit it waits,
-// rather than accept and drop. At the end, drain() waits for the handlers, and cuts off those that take too long.
+// An accept loop starts each connection's handler on a fiber of its own. At the limit, start() waits: the loop holds on to
+// the connection that it has, and accepts no further one; the rest wait in the kernel's backlog. At the end, drain() waits
+// for the handlers, and cuts off those that take too long.
 //
 // Threads: any worker's.
 #pragma once
@@ -50,11 +51,8 @@ public:
     // `name` begins the names of the handlers' fibers.
     connections(std::string name, std::size_t limit);
 
-    // Waits until there may be one more; the next start() makes use of it.
-    void wait_for_room() noexcept;
-
-    // Runs `serve` on a new fiber of this worker. It owns `fd`, and closes it. An exception that leaves it is logged.
-    // If no fiber can be made, `fd` is closed and that is logged.
+    // Waits for room, then runs `serve` on a new fiber of this worker. It owns `fd`, and closes it. An exception that leaves
+    // it is logged. While draining, or if no fiber can be made, `fd` is closed at once.
     void start(int fd, handler serve);
 
     // Waits until no handler is left, or `limit`. Idle connections are closed at once; those that are left at `limit`

@@ -14,17 +14,14 @@ struct echo_context {
     connections& all;
 };
 
-// Returns when there is room for another connection, so that the textbook's loop waits where it should.
 void start_on_fiber(void (*handler)(int), int connection, void* context) {
     auto& self = *static_cast<echo_context*>(context);
     self.listener.succeeded();
-    self.all.start(connection, [handler](services::connection& accepted) { handler(accepted.fd()); });
-    self.all.wait_for_room();
+    self.all.start(connection, [handler](services::connection const& accepted) { handler(accepted.fd()); });
 }
 
 void accept_loop(net::acceptor& listener, connections& all) {
     echo_context context{listener, all};
-    all.wait_for_room();
     do {
         echo_server(listener.native_handle(), start_on_fiber, &context);
     } while (listener.recover(errno));

@@ -29,7 +29,6 @@ http_answer hello(http::verb method, std::string_view path) {
 
 void accept_loop(net::acceptor& listener, connections& all) {
     for (;;) {
-        all.wait_for_room();
         net::error_code error;
         net::tcp_stream accepted = listener.accept(error);
         if (error)

@@ -1,5 +1,6 @@
 #include "http_session.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -22,6 +24,7 @@ namespace {
 namespace http = boost::beast::http;
 using namespace std::chrono_literals;
 using net::error_code;
+using parser = http::request_parser<http::empty_body>;
 
 constexpr std::uint32_t header_limit = 64 * 1024;
 constexpr std::size_t request_line_limit = 8190;
@@ -51,20 +54,30 @@ http_answer refusal(http::status status) {
     return {.status = status, .body = std::string(http::obsolete_reason(status)) + "\n", .allow = {}};
 }
 
-std::string_view request_line(boost::beast::flat_buffer const& buffer) {
-    std::string_view const text(static_cast<char const*>(buffer.data().data()), buffer.size());
-    return text.substr(0, text.find('\n'));
+// "HTTP/d.d" at the end of a request line that has not been consumed: well-formed, whatever the number.
+bool names_a_version(boost::beast::flat_buffer const& buffer) {
+    std::string_view line(static_cast<char const*>(buffer.data().data()), buffer.size());
+    line = line.substr(0, line.find("\r\n"));
+    constexpr std::string_view shape = " HTTP/d.d";
+    if (line.size() < shape.size())
+        return false;
+    std::string_view const end = line.substr(line.size() - shape.size());
+    auto const matches = [](char present, char expected) {
+        return expected == 'd' ? present >= '0' && present <= '9' : present == expected;
+    };
+    return std::equal(end.begin(), end.end(), shape.begin(), matches) &&
+           std::count(line.begin(), line.end(), ' ') == 2;
 }
 
 // The answer to what could not be read; status::unknown if there is nobody to answer.
-http::status status_of(error_code const& error, boost::beast::flat_buffer const& buffer) {
+http::status status_of(error_code const& error, parser const& request,
+                       boost::beast::flat_buffer const& buffer) {
     if (error == boost::asio::error::timed_out)
         return http::status::request_timeout;
     if (error == http::error::header_limit)
-        return request_line(buffer).size() > request_line_limit
-                   ? http::status::uri_too_long
-                   : http::status::request_header_fields_too_large;
-    if (error == http::error::bad_version)
+        return request.get().target().empty() ? http::status::uri_too_long
+                                              : http::status::request_header_fields_too_large;
+    if (error == http::error::bad_version && names_a_version(buffer))
         return http::status::http_version_not_supported;
     if (error == http::error::body_limit)
         return http::status::payload_too_large;
@@ -77,12 +90,19 @@ http::status status_of(error_code const& error, boost::beast::flat_buffer const&
 // A target in absolute form, `http://host/path`, stands for its path; the query is none of ours.
 std::string_view path_of(std::string_view target) {
     for (std::string_view const scheme : {"http://", "https://"}) {
-        if (target.starts_with(scheme)) {
-            std::size_t const slash = target.find('/', scheme.size());
-            target = slash == std::string_view::npos ? "/" : target.substr(slash);
-        }
+        if (!boost::beast::iequals(target.substr(0, scheme.size()), scheme))
+            continue;
+        std::size_t const end = target.find_first_of("/?#", scheme.size());
+        if (end == std::string_view::npos || target[end] != '/')
+            return "/";
+        target = target.substr(end);
     }
     return target.substr(0, target.find_first_of("?#"));
+}
+
+std::size_t request_line_size(parser const& request) {
+    constexpr std::size_t spaces_and_version = 10; // "  HTTP/1.1"
+    return request.get().method_string().size() + request.get().target().size() + spaces_and_version;
 }
 
 class session {
@@ -98,20 +118,30 @@ public:
     }
 
 private:
-    using parser = http::request_parser<http::empty_body>;
-
     // Between requests, a connection may be closed without harm.
     bool wait_for_request() {
+        skip_empty_lines();
         if (buffer_.size() != 0)
             return true;
         if (!self_.begin_idle())
             return false;
         error_code error;
         stream_.expires_after(idle_time);
-        constexpr std::size_t first_read = 4096;
-        buffer_.commit(stream_.read_some(buffer_.prepare(first_read), error));
+        do {
+            constexpr std::size_t first_read = 4096;
+            buffer_.commit(stream_.read_some(buffer_.prepare(first_read), error));
+            skip_empty_lines();
+        } while (!error && buffer_.size() == 0);
         self_.end_idle();
         return !error;
+    }
+
+    // RFC 9112 2.2: those before a request line are to be ignored.
+    void skip_empty_lines() {
+        constexpr std::string_view empty_line = "\r\n";
+        while (std::string_view(static_cast<char const*>(buffer_.data().data()), buffer_.size())
+                   .starts_with(empty_line))
+            buffer_.consume(empty_line.size());
     }
 
     // False if it was the last.
@@ -123,7 +153,7 @@ private:
         error_code error;
         http::read_header(stream_, buffer_, request, error);
         if (error) {
-            http::status const status = status_of(error, buffer_);
+            http::status const status = status_of(error, request, buffer_);
             if (status != http::status::unknown)
                 refuse(status);
             return false;
@@ -147,7 +177,7 @@ private:
 
     static http::status check(parser const& request) {
         auto const& message = request.get();
-        if (message.target().size() > request_line_limit)
+        if (request_line_size(request) > request_line_limit)
             return http::status::uri_too_long;
         if (std::distance(message.begin(), message.end()) > static_cast<std::ptrdiff_t>(field_limit))
             return http::status::request_header_fields_too_large;
@@ -155,6 +185,9 @@ private:
         auto const hosts = static_cast<std::size_t>(message.count(http::field::host));
         if (hosts > 1 || (hosts == 0 && message.version() >= 11))
             return http::status::bad_request;
+        // RFC 9112 6.1: with another coding last, where the body ends can't be known.
+        if (message.count(http::field::transfer_encoding) != 0 && !request.chunked())
+            return http::status::not_implemented;
         if (request.content_length().value_or(0) > body_limit)
             return http::status::payload_too_large;
         return http::status::ok;

@@ -3,8 +3,6 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
-#include <functional>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -16,6 +14,7 @@
 #include "hello.hpp"
 #include "log.hpp"
 #include "service.hpp"
+#include "usage.hpp"
 
 namespace {
 
@@ -35,6 +34,17 @@ constexpr std::size_t most_workers = 256;
 constexpr std::size_t most_connections = 100'000'000;
 constexpr double longest_drain = 86'400;
 
+// CLI::Range lets NaN pass.
+std::string check_seconds(std::string const& text) {
+    double value = 0;
+    bool const number = CLI::detail::lexical_cast(text, value);
+    if (number && value >= 0 && value <= longest_drain)
+        return {};
+    return fmt::format("'{}' is no number of seconds from 0 to {}", text, longest_drain);
+}
+
+CLI::Validator const seconds(check_seconds, "0..86400", "seconds");
+
 void add_common_options(CLI::App& command, server_arguments& arguments) {
     command.add_option("--workers", arguments.workers, "Threads that serve, each with its own listener")
         ->type_name("N")
@@ -51,7 +61,7 @@ void add_common_options(CLI::App& command, server_arguments& arguments) {
             "--drain", arguments.drain,
             "Seconds that open connections get to finish after SIGINT or SIGTERM; a second signal ends at once")
         ->type_name("SECONDS")
-        ->check(CLI::Range(0.0, longest_drain))
+        ->check(seconds)
         ->capture_default_str();
 }
 
@@ -96,18 +106,6 @@ int run_all(server_arguments const& arguments) {
         options);
 }
 
-// One line that says what and what to do.
-int report_usage(CLI::App const& program, CLI::ParseError const& error) {
-    std::string command = "weft";
-    for (CLI::App const* const sub : program.get_subcommands())
-        command += " " + sub->get_name();
-    std::string what = error.what();
-    if (std::size_t const end = what.find('\n'); end != std::string::npos)
-        what.resize(end);
-    log_line("{}; see '{} --help'", what, command);
-    return usage_error;
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
@@ -126,12 +124,16 @@ int main(int argc, char** argv) {
     CLI::App* const serve_command = program.add_subcommand(
         "serve", "All bundled services, each at its usual address, with a line to try it");
     add_common_options(*serve_command, all);
+    serve_command->footer("Examples:\n"
+                          "  weft serve                then: curl http://127.0.0.1:8080/World\n"
+                          "  weft serve --workers 2");
     try {
         program.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
         if (error.get_exit_code() == 0)
             return program.exit(error);
-        return report_usage(program, error);
+        log_line("{}", describe_usage_error(program, error, {argv + 1, argv + argc}));
+        return usage_error;
     }
     try {
         if (echo_command->parsed())

@@ -40,12 +40,11 @@ std::size_t raise_descriptor_limit() noexcept {
 class termination {
 public:
     termination() {
-        sigset_t signals;
-        sigemptyset(&signals);
-        sigaddset(&signals, SIGINT);
-        sigaddset(&signals, SIGTERM);
-        pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-        fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
+        sigemptyset(&signals_);
+        sigaddset(&signals_, SIGINT);
+        sigaddset(&signals_, SIGTERM);
+        pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+        fd_ = ::signalfd(-1, &signals_, SFD_CLOEXEC);
     }
     termination(termination const&) = delete;
     termination& operator=(termination const&) = delete;
@@ -57,13 +56,37 @@ public:
         return ::read(fd_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
     }
 
+    // From now on these signals end the process, as they do by default.
     void close() noexcept {
-        if (fd_ >= 0)
-            ::close(std::exchange(fd_, -1));
+        if (fd_ < 0)
+            return;
+        ::close(std::exchange(fd_, -1));
+        pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
     }
 
 private:
+    sigset_t signals_{};
     int fd_ = -1;
+};
+
+// Tells of a shortage of descriptors, not of each accept that meets it.
+class shortage_log {
+public:
+    explicit shortage_log(std::string name) : name_(std::move(name)) {}
+
+    void operator()(net::error_code error, std::chrono::milliseconds pause) {
+        time_point const now = clock::now();
+        if (now < next_)
+            return;
+        next_ = now + std::chrono::minutes(1);
+        log_line(
+            "{}: cannot accept: {}; trying again in {} ms and then less often (more descriptors: ulimit -n)",
+            name_, error.message(), pause.count());
+    }
+
+private:
+    std::string name_;
+    time_point next_ = time_point::min();
 };
 
 class running_service {
@@ -72,7 +95,7 @@ public:
         : what_(what),
           connections_(what.name, limit),
           acceptors_(net::acceptor::for_workers(what.listen, worker_count(),
-                                                {.on_shortage = on_shortage(what.name)})) {}
+                                                {.on_shortage = shortage_log(what.name)})) {}
 
     void start() {
         for (std::size_t worker = 0; worker < acceptors_.size(); ++worker)
@@ -96,14 +119,6 @@ public:
     }
 
 private:
-    static std::function<void(net::error_code, std::chrono::milliseconds)>
-    on_shortage(std::string const& name) {
-        return [name](net::error_code error, std::chrono::milliseconds pause) {
-            log_line("{}: cannot accept: {}; trying again in {} ms (more descriptors: ulimit -n)", name,
-                     error.message(), pause.count());
-        };
-    }
-
     service const& what_;
     connections connections_;
     std::vector<net::acceptor> acceptors_;

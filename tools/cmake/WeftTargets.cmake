@@ -38,4 +38,6 @@ function(weft_library name alias)
                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
         PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src)
     target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:weft_warnings>)
+    # Position-independent, for use in shared libraries, but nobody replaces single functions of ours: let them be inlined.
+    target_compile_options(${name} PRIVATE -fno-semantic-interposition)
 endfunction()

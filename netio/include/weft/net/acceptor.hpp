@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -46,6 +47,7 @@ public:
     acceptor(acceptor&& other) noexcept;
     acceptor& operator=(acceptor&& other) noexcept;
     ~acceptor() { close(); }
+    void swap(acceptor& other) noexcept;
 
     // Waits for a connection. After stop() or close(): boost::asio::error::operation_aborted.
     tcp_stream accept();
@@ -66,7 +68,9 @@ public:
 
 private:
     int fd_ = -1;
-    std::string path_; // to be removed
+    std::string path_; // to be removed, if it is still the file that we made
+    std::uint64_t path_device_ = 0;
+    std::uint64_t path_inode_ = 0;
     acceptor_options options_;
     accept_policy policy_;
 };
