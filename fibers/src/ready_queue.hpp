@@ -1,6 +1,8 @@
 // ready_queue: the fibers of one worker that can run, first in, first out.
 #pragma once
 
+#include <cstdint>
+
 #include <weft/detail/fiber_core.hpp>
 
 namespace weft::detail {
@@ -29,11 +31,12 @@ private:
     static void prefetch(fiber_core const& fiber) noexcept {
         __builtin_prefetch(fiber.next_ready);
         __builtin_prefetch(fiber.context);
-        constexpr std::ptrdiff_t line = 64;
-        constexpr std::ptrdiff_t lines_below = 3; // the registers that the context switch pushed
-        constexpr std::ptrdiff_t lines_above = 8; // the calls that led to the wait
-        for (std::ptrdiff_t i = -lines_below; i < lines_above; ++i)
-            __builtin_prefetch(fiber.frame + i * line);
+        constexpr std::uintptr_t line = 64;
+        constexpr std::uintptr_t below = 3 * line; // the registers that the context switch pushed
+        constexpr std::uintptr_t above = 8 * line; // the calls that led to the wait
+        auto const frame = reinterpret_cast<std::uintptr_t>(fiber.frame); // null of a fiber that has not run
+        for (std::uintptr_t at = frame - below; at != frame + above; at += line)
+            __builtin_prefetch(reinterpret_cast<void const*>(at));
     }
 
     fiber_core* head_ = nullptr;

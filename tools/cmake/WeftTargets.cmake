@@ -22,7 +22,7 @@ target_compile_options(weft_warnings INTERFACE
     $<$<BOOL:${WEFT_WARNINGS_AS_ERRORS}>:-Werror>)
 
 if(WEFT_SANITIZE)
-    add_compile_options(-fsanitize=${WEFT_SANITIZE} -fno-omit-frame-pointer)
+    add_compile_options(-fsanitize=${WEFT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${WEFT_SANITIZE})
 endif()
 
