@@ -28,6 +28,7 @@ struct core_link : fibers::fiber_properties {
 struct stack_link final : core_link {
     using core_link::core_link;
 
+    // NOLINTNEXTLINE(misc-new-delete-overloads): it is only ever placed
     static void operator delete(void* /*place*/) noexcept {}
 };
 

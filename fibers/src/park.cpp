@@ -46,10 +46,14 @@ wake_cause park(wait_reason reason, time_point deadline) noexcept {
     return self.cause;
 }
 
-bool wake(fiber_core& fiber, wake_cause cause) noexcept {
+bool claim(fiber_core& fiber, wake_cause cause) noexcept {
     if (!win(fiber))
         return false;
     fiber.cause = cause;
+    return true;
+}
+
+void deliver(fiber_core& fiber) noexcept {
     worker& home = *fiber.home;
     if (this_worker == &home) {
         home.make_ready(fiber);
@@ -57,7 +61,13 @@ bool wake(fiber_core& fiber, wake_cause cause) noexcept {
         fiber.remote_wake.deliver = deliver_wake;
         home.post(fiber.remote_wake);
     }
-    return true;
+}
+
+bool wake(fiber_core& fiber, wake_cause cause) noexcept {
+    bool const won = claim(fiber, cause);
+    if (won)
+        deliver(fiber);
+    return won;
 }
 
 void yield() noexcept {

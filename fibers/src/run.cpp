@@ -113,10 +113,10 @@ private:
 
 void set_default_engine(engine_factory factory) { default_engine() = std::move(factory); }
 
-void run(run_options options, void (*main)(void*), void* argument) {
+void run(run_options const& options, void (*main)(void*), void* argument) {
     if (this_worker != nullptr)
         throw std::logic_error("weft::run: called on a fiber; spawn a fiber instead");
-    worker_group group(checked(std::move(options)));
+    worker_group group(checked(options));
     install_overflow_handler();
     run_threads threads(group);
     threads.start_others();

@@ -33,28 +33,32 @@ bool semaphore::try_acquire() noexcept {
     return true;
 }
 
-// Under lock_.
-void semaphore::give(std::ptrdiff_t permits) noexcept {
-    for (; permits > 0 && waiting_.wake_one(); --permits) {
-    }
-    permits_ += permits;
-    acquired_ -= permits;
+// Under lock_; the result is to be delivered without it.
+detail::claimed_waiters semaphore::give(std::ptrdiff_t permits) noexcept {
+    detail::claimed_waiters const woken = waiting_.claim(permits);
+    permits_ += permits - woken.count;
+    acquired_ -= permits - woken.count;
+    return woken;
 }
 
 void semaphore::release(std::ptrdiff_t permits) {
-    std::scoped_lock const lock(lock_);
+    std::unique_lock lock(lock_);
     if (permits < 0)
         throw std::invalid_argument("weft::semaphore: can't release a negative number of permits");
     if (permits > max - permits_)
         throw std::overflow_error("weft::semaphore: released more permits than a semaphore can count");
-    give(permits);
+    detail::claimed_waiters const woken = give(permits);
+    lock.unlock();
+    woken.deliver();
 }
 
 bool semaphore::release_acquired(std::ptrdiff_t permits) noexcept {
-    std::scoped_lock const lock(lock_);
+    std::unique_lock lock(lock_);
     if (permits < 0 || permits > acquired_)
         return false;
-    give(permits);
+    detail::claimed_waiters const woken = give(permits);
+    lock.unlock();
+    woken.deliver();
     return true;
 }
 

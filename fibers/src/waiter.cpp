@@ -12,9 +12,11 @@
 namespace weft::detail {
 namespace {
 
-constexpr auto waiting = static_cast<std::uint32_t>(park_state::parked);
-constexpr auto woken = static_cast<std::uint32_t>(park_state::woken);
-constexpr auto gone = static_cast<std::uint32_t>(park_state::running);
+// A plain thread's wait: waiting -> claimed -> woken, or waiting -> gone at its deadline.
+constexpr std::uint32_t gone = 0;
+constexpr std::uint32_t waiting = 1;
+constexpr std::uint32_t claimed = 2;
+constexpr std::uint32_t woken = 3;
 
 timespec to_timespec(time_point point) noexcept {
     auto const since = point.time_since_epoch();
@@ -22,19 +24,21 @@ timespec to_timespec(time_point point) noexcept {
     return {.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds(since - seconds).count()};
 }
 
-// A plain thread's sleep. steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes as an absolute time.
+// steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes as an absolute time.
 wake_cause wait_on_thread(std::atomic<std::uint32_t>& word, time_point deadline) noexcept {
-    while (word.load(std::memory_order_acquire) == waiting) {
-        timespec const limit = deadline == never ? timespec{} : to_timespec(deadline);
-        long const result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, waiting,
-                                      deadline == never ? nullptr : &limit, nullptr, FUTEX_BITSET_MATCH_ANY);
-        if (result == -1 && errno == ETIMEDOUT) {
-            std::uint32_t expected = waiting;
-            if (word.compare_exchange_strong(expected, gone, std::memory_order_acq_rel))
-                return wake_cause::timed_out;
-        }
+    for (;;) {
+        std::uint32_t present = word.load(std::memory_order_acquire);
+        if (present == woken)
+            return wake_cause::notified;
+        // Once claimed, it is a matter of moments, whatever the deadline.
+        bool const limited = present == waiting && deadline != never;
+        timespec const limit = limited ? to_timespec(deadline) : timespec{};
+        long const result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, present,
+                                      limited ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+        if (result == -1 && errno == ETIMEDOUT &&
+            word.compare_exchange_strong(present, gone, std::memory_order_acq_rel))
+            return wake_cause::timed_out;
     }
-    return wake_cause::notified;
 }
 
 } // namespace
@@ -50,16 +54,22 @@ wake_cause waiter::wait(wait_reason reason, time_point deadline) noexcept {
     return fiber != nullptr ? park(reason, deadline) : wait_on_thread(thread_state, deadline);
 }
 
-bool waiter::wake() noexcept {
+bool waiter::claim() noexcept {
     if (fiber != nullptr)
-        return detail::wake(*fiber, wake_cause::notified);
+        return detail::claim(*fiber, wake_cause::notified);
     std::uint32_t expected = waiting;
-    if (!thread_state.compare_exchange_strong(expected, woken, std::memory_order_acq_rel))
-        return false;
-    // The waiter may return and its memory be reused before this call: a futex is only an address, and a thread that
-    // sleeps on it for another reason looks again.
+    return thread_state.compare_exchange_strong(expected, claimed, std::memory_order_acq_rel);
+}
+
+void waiter::deliver() noexcept {
+    if (fiber != nullptr) {
+        detail::deliver(*fiber);
+        return;
+    }
+    thread_state.store(woken, std::memory_order_release);
+    // The waiter may return and its memory be reused before this call: a futex is only an address, and a thread
+    // that sleeps on it for another reason looks again.
     ::syscall(SYS_futex, &thread_state, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-    return true;
 }
 
 void wait_list::push_back(waiter& w) noexcept {
@@ -81,17 +91,27 @@ void wait_list::erase(waiter& w) noexcept {
         unlink(w);
 }
 
-bool wait_list::wake_one() noexcept {
-    while (waiter* const first = head_) {
-        unlink(*first);
-        if (first->wake())
-            return true;
+claimed_waiters wait_list::claim(std::ptrdiff_t most) noexcept {
+    claimed_waiters all;
+    waiter** end = &all.first;
+    while (all.count < most && head_ != nullptr) {
+        waiter& first = *head_;
+        unlink(first);
+        if (!first.claim())
+            continue;
+        first.next = nullptr;
+        *end = &first;
+        end = &first.next;
+        ++all.count;
     }
-    return false;
+    return all;
 }
 
-void wait_list::wake_all() noexcept {
-    while (wake_one()) {
+void claimed_waiters::deliver() const noexcept {
+    for (waiter* each = first; each != nullptr;) {
+        waiter* const next = each->next;
+        each->deliver();
+        each = next;
     }
 }
 

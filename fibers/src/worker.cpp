@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <boost/fiber/algo/round_robin.hpp>
@@ -107,8 +108,9 @@ void worker::finish(fiber_core& fiber) noexcept {
     fiber.lock.lock();
     fiber.done = true;
     bool const unobserved = fiber.failed && fiber.detached;
-    fiber.joiners.wake_all();
+    claimed_waiters const joiners = fiber.joiners.claim(std::numeric_limits<std::ptrdiff_t>::max());
     fiber.lock.unlock();
+    joiners.deliver();
     if (unobserved)
         fiber.report_failure(fiber);
     if (--live_ == 0)

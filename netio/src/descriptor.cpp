@@ -6,7 +6,7 @@
 
 namespace weft::detail {
 
-constinit descriptor_directory descriptors;
+descriptor_directory descriptors;
 
 namespace {
 
@@ -31,8 +31,7 @@ descriptor* make_descriptor(int fd) noexcept {
     if (made == nullptr)
         return nullptr;
     descriptor_chunk* present = nullptr;
-    if (!descriptors[number >> descriptor_chunk_bits].compare_exchange_strong(present, made,
-                                                                              std::memory_order_acq_rel)) {
+    if (!chunk_of(number).compare_exchange_strong(present, made, std::memory_order_acq_rel)) {
         delete made;
         return known_descriptor(fd);
     }

@@ -47,18 +47,22 @@ struct descriptor_chunk {
     std::array<descriptor, std::size_t{1} << descriptor_chunk_bits> entries;
 };
 
-// Static and zero: the pages of the directory are touched only where there are descriptors.
+// Static and zero: the pages of the directory are touched only where there are descriptors. Plain pointers, because
+// compilers give up on initializing so many atomics statically; accessed through chunk_of() alone.
 using descriptor_directory =
-    std::array<std::atomic<descriptor_chunk*>, std::size_t{1} << (descriptor_bits - descriptor_chunk_bits)>;
-extern constinit descriptor_directory descriptors;
+    std::array<descriptor_chunk*, std::size_t{1} << (descriptor_bits - descriptor_chunk_bits)>;
+extern descriptor_directory descriptors;
+
+inline std::atomic_ref<descriptor_chunk*> chunk_of(unsigned number) noexcept {
+    return std::atomic_ref(descriptors[number >> descriptor_chunk_bits]);
+}
 
 // The entry of `fd` if there has ever been one; valid for ever.
 inline descriptor* known_descriptor(int fd) noexcept {
     auto const number = static_cast<unsigned>(fd);
     if (number >> descriptor_bits != 0)
         return nullptr;
-    descriptor_chunk* const where =
-        descriptors[number >> descriptor_chunk_bits].load(std::memory_order_acquire);
+    descriptor_chunk* const where = chunk_of(number).load(std::memory_order_acquire);
     return where != nullptr ? &where->entries[number % where->entries.size()] : nullptr;
 }
 

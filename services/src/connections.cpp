@@ -63,13 +63,12 @@ void connections::run(int fd, handler const& serve) {
     leave(place);
 }
 
+// All under the lock: whoever takes it afterwards and finds none open may end `*this`.
 void connections::leave(std::list<connection>::iterator place) noexcept {
-    std::unique_lock lock(mutex_);
+    std::scoped_lock const lock(mutex_);
     open_.erase(place);
-    bool const last = open_.empty() && draining();
-    lock.unlock();
     room_.release();
-    if (last)
+    if (open_.empty() && draining())
         empty_.release();
 }
 
@@ -86,14 +85,18 @@ std::size_t connections::drain(time_point limit) {
         if (each.idle_)
             ::shutdown(each.fd_, SHUT_RDWR);
     lock.unlock();
-    if (none || empty_.try_acquire_until(limit))
+    if (none)
         return 0;
+    bool const finished = empty_.try_acquire_until(limit);
     lock.lock();
+    if (finished)
+        return 0;
     std::size_t const left = open_.size();
     for (connection const& each : open_)
         ::shutdown(each.fd_, SHUT_RDWR);
     lock.unlock();
     empty_.acquire();
+    lock.lock();
     return left;
 }
 

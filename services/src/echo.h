@@ -6,11 +6,10 @@
 extern "C" {
 #endif
 
-/* Lets handler(connection) run, concurrently with the caller. `context` is the caller's own. */
-typedef void echo_start(void (*handler)(int connection), int connection, void* context);
-
-/* Accepts connections on `listener`, and starts a handler for each, until accept fails; errno says why. */
-void echo_server(int listener, echo_start* start, void* context);
+/* Accepts connections on `listener`, and calls start() for each, until accept fails; errno says why. start() lets
+   handler(connection) run concurrently with its caller; `context` is handed on to it. */
+void echo_server(int listener, void (*start)(void (*handler)(int connection), int connection, void* context),
+                 void* context);
 
 /* Sends back what comes, until the peer has sent all or something fails; then closes. */
 void echo_connection(int connection);

@@ -17,6 +17,7 @@
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
+#include <weft/semaphore.hpp>
 
 #include "log.hpp"
 
@@ -99,12 +100,21 @@ public:
 
     void start() {
         for (std::size_t worker = 0; worker < acceptors_.size(); ++worker)
-            post(worker, [this, worker] { what_.accept_loop(acceptors_[worker], connections_); });
+            post(worker, [this, worker] {
+                what_.accept_loop(acceptors_[worker], connections_);
+                loops_ended_.release();
+            });
     }
 
     void stop_accepting() noexcept {
         for (net::acceptor& each : acceptors_)
             each.stop();
+    }
+
+    // After stop_accepting(): waits until no accept loop is left that would use this.
+    void join_accept_loops() noexcept {
+        for (std::size_t left = acceptors_.size(); left > 0; --left)
+            loops_ended_.acquire();
     }
 
     connections& open() noexcept { return connections_; }
@@ -122,6 +132,7 @@ private:
     service const& what_;
     connections connections_;
     std::vector<net::acceptor> acceptors_;
+    semaphore loops_ended_{0};
 };
 
 void drain(std::list<running_service>& running, std::chrono::milliseconds limit) {
@@ -138,6 +149,8 @@ void drain(std::list<running_service>& running, std::chrono::milliseconds limit)
     for (running_service& each : running)
         if (std::size_t const cut = each.open().drain(deadline); cut != 0)
             log_line("{}: closed {} connections that had not finished", each.open().name(), cut);
+    for (running_service& each : running)
+        each.join_accept_loops();
 }
 
 void serve(std::vector<service> const& services, host_options const& options, std::size_t limit,

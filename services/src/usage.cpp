@@ -58,7 +58,7 @@ bool contains(std::vector<std::string> const& names, std::string const& name) {
 std::string unknown_option(CLI::App const& command, std::vector<std::string> const& arguments) {
     std::vector<std::string> const known = option_names(command);
     for (std::string const& argument : arguments) {
-        std::string const name = argument.substr(0, argument.find('='));
+        std::string name = argument.substr(0, argument.find('='));
         if (argument.size() > 1 && argument.front() == '-' && !contains(known, name))
             return name;
     }

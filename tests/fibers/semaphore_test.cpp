@@ -1,5 +1,6 @@
 // semaphore and bounded_semaphore: order, limits, time, threads.
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -124,6 +125,27 @@ BOOST_AUTO_TEST_CASE(works_on_plain_threads) {
     std::thread giver([&] { permits.release(); });
     permits.acquire();
     giver.join();
+}
+
+// Who acquired may destroy the semaphore, while the release on the other side has not returned.
+BOOST_AUTO_TEST_CASE(may_end_as_soon_as_it_is_acquired) {
+    weft::run_options options;
+    options.workers = 2;
+    weft::run(
+        [] {
+            for (int i = 0; i < 2000; ++i) {
+                auto const permits = std::make_unique<weft::semaphore>(0);
+                weft::post(1, [&permit = *permits] { permit.release(); });
+                permits->acquire();
+            }
+        },
+        options);
+    for (int i = 0; i < 500; ++i) {
+        auto const permits = std::make_unique<weft::semaphore>(0);
+        std::thread giver([&permit = *permits] { permit.release(); });
+        permits->acquire();
+        giver.detach();
+    }
 }
 
 // Fibers of several workers and plain threads pass a few permits round, with random time limits: none may be lost, and

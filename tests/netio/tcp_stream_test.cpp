@@ -39,17 +39,17 @@ BOOST_AUTO_TEST_CASE(asio_reads_and_writes_whole_messages) {
     weft::run([] {
         auto [a, b] = stream_pair();
         std::string const bytes = support::pattern(2'000'000);
-        auto writer = weft::spawn([&] {
+        auto writer = weft::spawn([&, &peer = b] {
             std::array<asio::const_buffer, 3> const parts{asio::buffer(bytes.data(), 10),
                                                           asio::const_buffer(),
                                                           asio::buffer(bytes.data() + 10, bytes.size() - 10)};
-            return asio::write(b, parts);
+            return asio::write(peer, parts);
         });
         std::string got(bytes.size(), '\0');
         BOOST_TEST(asio::read(a, asio::buffer(got)) == bytes.size());
         BOOST_TEST((got == bytes));
         BOOST_TEST(writer.get() == bytes.size());
-        auto liner = weft::spawn([&] { asio::write(b, asio::buffer(std::string("one\ntwo\n"))); });
+        auto liner = weft::spawn([&peer = b] { asio::write(peer, asio::buffer(std::string("one\ntwo\n"))); });
         asio::streambuf lines;
         BOOST_TEST(asio::read_until(a, lines, '\n') == 4U);
         BOOST_TEST(asio::read_until(a, lines, "two\n") == 8U);

@@ -9,6 +9,13 @@
 
 namespace support {
 
+// Under AddressSanitizer, frames are larger, and what is resident is mostly its own.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 inline std::size_t resident_bytes() {
     std::ifstream file("/proc/self/statm");
     std::size_t size = 0;

@@ -31,7 +31,7 @@ struct run_options {
 
 namespace detail {
 
-void run(run_options options, void (*main)(void*), void* argument);
+void run(run_options const& options, void (*main)(void*), void* argument);
 
 } // namespace detail
 
@@ -41,14 +41,14 @@ void run(run_options options, void (*main)(void*), void* argument);
 //
 // Not to be called on a fiber (std::logic_error). Throws std::invalid_argument for options out of range,
 // std::system_error if a thread, stack or engine can't be had.
-template <class Main> int run(Main&& main, run_options options = {}) {
+template <class Main> int run(Main&& main, run_options const& options = {}) {
     struct call {
         Main& main;
         int result = 0;
         std::exception_ptr failure;
     } state{main, 0, nullptr};
     detail::run(
-        std::move(options),
+        options,
         [](void* argument) {
             auto& self = *static_cast<call*>(argument);
             try {

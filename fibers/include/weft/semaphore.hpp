@@ -7,7 +7,7 @@
 //     ...
 //     std::scoped_lock permit(requests); // at most ten fibers at once are past this line
 //
-// Must outlive everyone who waits on it.
+// Must outlive everyone who waits on it; who has acquired may destroy it, though the release that let it in is not back yet.
 #pragma once
 
 #include <chrono>
@@ -63,7 +63,7 @@ protected:
     [[nodiscard]] bool release_acquired(std::ptrdiff_t permits) noexcept;
 
 private:
-    void give(std::ptrdiff_t permits) noexcept;
+    [[nodiscard]] detail::claimed_waiters give(std::ptrdiff_t permits) noexcept;
 
     mutable detail::spinlock lock_; // guards the rest
     std::ptrdiff_t permits_;        // > 0 only while nobody waits

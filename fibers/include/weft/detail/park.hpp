@@ -31,6 +31,11 @@ wake_cause park(wait_reason reason, time_point deadline) noexcept;
 // then not consumed by it.
 bool wake(fiber_core& fiber, wake_cause cause) noexcept;
 
+// wake() in two steps, for who must let go of a lock in between: claim() wins the fiber, which then stays parked until
+// deliver() makes it ready.
+bool claim(fiber_core& fiber, wake_cause cause) noexcept;
+void deliver(fiber_core& fiber) noexcept;
+
 // Lets every other ready fiber run once, and I/O be looked at if it's time.
 void yield() noexcept;
 

@@ -1,9 +1,11 @@
 // wait_list: fibers and plain threads that wait for one thing, in FIFO order.
 //
-// Guarded by the spinlock of the primitive that owns it. Wakers take a waiter off the list first and wake it then, both
-// under the lock; so a waiter's memory is valid whenever it is on a list.
+// Guarded by the spinlock of the primitive that owns it. Waking takes two steps: claim() under the lock takes waiters off the
+// list, deliver() after it wakes them. A waiter that has been woken may end the primitive at once; so nothing of it may
+// be touched any more by then, not even its lock.
 #pragma once
 
+#include <cstddef>
 #include <mutex>
 
 #include <weft/clock.hpp>
@@ -14,6 +16,14 @@ namespace weft::detail {
 
 struct waiter;
 
+struct claimed_waiters {
+    waiter* first = nullptr; // linked by `next`
+    std::ptrdiff_t count = 0;
+
+    // Without the lock.
+    void deliver() const noexcept;
+};
+
 class wait_list {
 public:
     [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
@@ -21,9 +31,8 @@ public:
     void push_back(waiter& w) noexcept;
     void erase(waiter& w) noexcept;
 
-    // Wakes the first that still waits; false if there is none.
-    bool wake_one() noexcept;
-    void wake_all() noexcept;
+    // Takes the first waiters that still wait off the list, as many as there are up to `most`; to be given to deliver().
+    [[nodiscard]] claimed_waiters claim(std::ptrdiff_t most) noexcept;
 
     // Puts the caller, a fiber or a plain thread, at the end, releases `lock` and waits. True if woken, false at
     // `deadline`. On return the caller is off the list, and `lock` released.

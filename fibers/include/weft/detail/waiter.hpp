@@ -12,7 +12,7 @@ struct waiter {
     waiter* next = nullptr;
     waiter* previous = nullptr;
     fiber_core* fiber = current_fiber;          // null: a plain thread, which sleeps on `thread_state`
-    std::atomic<std::uint32_t> thread_state{0}; // a park_state, as a futex word
+    std::atomic<std::uint32_t> thread_state{0}; // where the wait is, as a futex word
     bool linked = false;
 
     // To be called before the waiter is put on a list.
@@ -21,8 +21,10 @@ struct waiter {
     // Waits until wake() or `deadline`.
     wake_cause wait(wait_reason reason, time_point deadline) noexcept;
 
-    // Wakes the one that waits; false if its deadline was first. After true the waiter may be gone.
-    bool wake() noexcept;
+    // Decides that the one that waits will be woken; false if its deadline was first. It goes on waiting until deliver(),
+    // so until then it, and what it waits on, exist; afterwards they may be gone.
+    bool claim() noexcept;
+    void deliver() noexcept;
 };
 
 } // namespace weft::detail
