@@ -19,8 +19,8 @@ void echo_connection(int connection) {
     close(connection);
 }
 
-void echo_server(int listener, void (*start)(void (*handler)(int connection), int connection, void *context),
-                 void *context) {
+void echo_server(int listener, void (*start)(void (*handler)(int connection), int connection, void* context),
+                 void* context) {
     int connection;
 
     while ((connection = accept(listener, NULL, NULL)) >= 0)
