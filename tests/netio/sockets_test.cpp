@@ -360,8 +360,11 @@ BOOST_AUTO_TEST_CASE(descriptors_are_passed) {
             message.msg_control = control;
             message.msg_controllen = sizeof control;
             BOOST_REQUIRE(::recvmsg(carrier[0].get(), &message, 0) == 1);
+            cmsghdr const* const passed_on = CMSG_FIRSTHDR(&message);
+            if (passed_on == nullptr)
+                return std::string();
             int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+            std::memcpy(&fd, CMSG_DATA(passed_on), sizeof fd);
             support::unique_fd const received(fd);
             return support::read_exactly(received.get(), 5);
         });

@@ -30,12 +30,15 @@ configure_preset() {
     }
 }
 
-# build_preset PRESET: configures and builds build/PRESET. Ninja decides what there is to do.
+# build_preset PRESET [TARGET...]: configures build/PRESET and builds it, or only these targets of it. Ninja decides
+# what there is to do.
 build_preset() {
     local preset=$1 log="$log_dir/build-$1.log"
+    local -a only=()
+    (($# == 1)) || only=(--target "${@:2}")
     configure_preset "$preset"
     run_logged "building $preset" "$log" \
-        flock --close "$log_dir/$preset.lock" cmake --build --preset "$preset" || {
+        flock --close "$log_dir/$preset.lock" cmake --build --preset "$preset" "${only[@]}" || {
         show_excerpt "$log"
         fail "building preset $preset failed (log: $log); mend the error above and run $self again"
     }

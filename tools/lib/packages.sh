@@ -13,13 +13,13 @@ build_packages=(
     cmake ninja-build g++ pkg-config
     "libboost${boost_version}-dev" "libboost-fiber${boost_version}-dev"
     "libboost-context${boost_version}-dev" "libboost-test${boost_version}-dev"
-    libcli11-dev libfmt-dev
+    libcli11-dev libfmt-dev python3
 )
 
 # Only the tests, the lint and the measurements use these.
 test_packages=(
     git clang-format clang-tidy shellcheck
-    curl netcat-openbsd wrk apache2-utils python3 procps
+    curl netcat-openbsd wrk apache2-utils procps
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.
