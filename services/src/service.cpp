@@ -12,6 +12,9 @@
 #include <list>
 #include <memory>
 
+#include <boost/system/errc.hpp>
+#include <boost/system/system_error.hpp>
+
 #include <fmt/format.h>
 
 #include <weft/fiber.hpp>
@@ -174,6 +177,19 @@ void serve(std::vector<service> const& services, host_options const& options, st
     signals.close();
 }
 
+// What a server that can't listen says, and what its user can do.
+std::string explain(boost::system::system_error const& error) {
+    std::string text = error.what();
+    text.resize(std::min(text.find(" [system:"), text.size()));
+    if (error.code() == boost::system::errc::address_in_use)
+        text += "; stop the server that listens there, or choose another address with --listen";
+    else if (error.code() == boost::system::errc::permission_denied)
+        text += "; choose a port from 1024 up, or a path that you may write, with --listen";
+    else if (error.code() == boost::system::errc::address_not_available)
+        text += "; this machine has no such address: choose another with --listen";
+    return text;
+}
+
 } // namespace
 
 int host(std::vector<service> const& services, host_options const& options) {
@@ -188,10 +204,12 @@ int host(std::vector<service> const& services, host_options const& options) {
         run_options run_with;
         run_with.workers = options.workers;
         return weft::run([&] { serve(services, options, limit, signals); }, run_with);
+    } catch (boost::system::system_error const& e) {
+        log_line("{}", explain(e));
     } catch (std::exception const& e) {
         log_line("{}", e.what());
-        return 1;
     }
+    return 1;
 }
 
 } // namespace weft::services
