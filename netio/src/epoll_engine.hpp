@@ -4,8 +4,8 @@
 // An edge wakes whoever waits on the descriptor for that kind of event, in FIFO order; each of them then tries its call
 // again. The registration carries the generation: an event of an earlier one is ignored.
 //
-// The drained state of a watch, the short-read rule: `drained` is set by a read that left nothing (EAGAIN, or fewer
-// bytes than asked for on a TCP socket), cleared by the next readable edge. While it is set, a read need not be tried.
+// The drained state of a watch, the short-read rule: `drained` is set by a read that got fewer bytes than it asked for,
+// on a TCP socket, and cleared by the next readable edge. While it is set, a read need not be tried.
 // `eager` keeps it clear: once the end of the stream has shown itself, no further edge will.
 //
 // Threads: a watch belongs to the engine's worker. end_generation() is for any.

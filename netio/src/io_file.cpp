@@ -24,13 +24,15 @@ bool is_regular(int fd) noexcept {
     return known && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode));
 }
 
-// One attempt that doesn't wait; EAGAIN if it would have to, EPERM if only the plain call will do.
-ssize_t try_read(io_call& call, int fd, iovec const* parts, int count) noexcept {
+// One attempt that doesn't wait: by `now`, which has RWF_NOWAIT, or where that is refused by `plain`, once poll shows
+// `ready`. EAGAIN if it would have to wait, EPERM if only a call that waits for the disk will do.
+template <class Now, class Plain>
+ssize_t attempt(io_call& call, int fd, short ready, Now now, Plain plain) noexcept {
     if (!call.is(descriptor::no_nowait)) {
-        ssize_t const n = sys::read_now(fd, parts, count);
+        ssize_t const n = now();
         if (n >= 0 || (errno != EOPNOTSUPP && errno != EAGAIN))
             return n;
-        if (is_regular(fd)) { // not in the page cache
+        if (is_regular(fd)) { // not in the page cache, or the file system has no such mode
             errno = EPERM;
             return -1;
         }
@@ -38,36 +40,30 @@ ssize_t try_read(io_call& call, int fd, iovec const* parts, int count) noexcept 
             return -1;
         call.note_kind(descriptor::no_nowait);
     }
-    if (sys::events_now(fd, POLLIN) == 0) {
+    if (sys::events_now(fd, ready) == 0) {
         errno = EAGAIN;
         return -1;
     }
-    return sys::read(fd, parts, count);
+    return plain();
+}
+
+ssize_t try_read(io_call& call, int fd, iovec const* parts, int count) noexcept {
+    return attempt(
+        call, fd, POLLIN, [=] { return sys::read_now(fd, parts, count); },
+        [=] { return sys::read(fd, parts, count); });
 }
 
 ssize_t try_write(io_call& call, int fd, iovec const* parts, int count) noexcept {
-    if (!call.is(descriptor::no_nowait)) {
-        ssize_t const n = sys::write_now(fd, parts, count);
-        if (n >= 0 || (errno != EOPNOTSUPP && errno != EAGAIN))
-            return n;
-        if (is_regular(fd)) {
-            errno = EPERM;
-            return -1;
-        }
-        if (errno == EAGAIN)
-            return -1;
-        call.note_kind(descriptor::no_nowait);
-    }
-    if (sys::events_now(fd, POLLOUT) == 0) {
-        errno = EAGAIN;
-        return -1;
-    }
-    if (is_regular(fd))
-        return sys::write(fd, parts, count);
-    // Writable means room for PIPE_BUF bytes: more could block.
-    iovec piece = *parts;
-    piece.iov_len = std::min<std::size_t>(piece.iov_len, PIPE_BUF);
-    return sys::write(fd, &piece, 1);
+    return attempt(
+        call, fd, POLLOUT, [=] { return sys::write_now(fd, parts, count); },
+        [=] {
+            if (is_regular(fd))
+                return sys::write(fd, parts, count);
+            // Writable means room for PIPE_BUF bytes: more could block.
+            iovec piece = *parts;
+            piece.iov_len = std::min<std::size_t>(piece.iov_len, PIPE_BUF);
+            return sys::write(fd, &piece, 1);
+        });
 }
 
 bool in_range(int count) noexcept { return count > 0 && count <= IOV_MAX; }

@@ -15,21 +15,18 @@
 #include <weft/semaphore.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "support/options.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;
+using support::with_workers;
 
 // Enough of an engine for a worker that never gets to run anything.
 struct deaf_engine final : weft::engine {
     void poll(weft::time_point) noexcept override {}
     void notify() noexcept override {}
 };
-
-weft::run_options with_workers(std::size_t count) {
-    weft::run_options options;
-    options.workers = count;
-    return options;
-}
 
 } // namespace
 

@@ -15,6 +15,7 @@
 #include <weft/semaphore.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "support/options.hpp"
 #include "support/seed.hpp"
 #include "support/sockets.hpp"
 
@@ -22,6 +23,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using support::tcp_pair;
+using support::with_workers;
 
 int recv_errno(int fd) {
     char byte = 0;
@@ -38,12 +40,6 @@ std::vector<support::unique_fd> fill_below(int number) {
         fillers.push_back(std::move(filler));
     }
     return fillers;
-}
-
-weft::run_options with_workers(std::size_t count) {
-    weft::run_options options;
-    options.workers = count;
-    return options;
 }
 
 } // namespace

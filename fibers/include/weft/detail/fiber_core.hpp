@@ -83,8 +83,8 @@ struct fiber_core {
     std::uint64_t id = 0;
     void (*body)(fiber_core&) noexcept = nullptr;    // runs the user's function, keeps its result
     void (*destroy)(fiber_core&) noexcept = nullptr; // ends the lifetime of the enclosing task
-    void (*report_failure)(fiber_core const&) noexcept =
-        nullptr; // tells of an exception that nobody will get
+    // tells of an exception that nobody will get
+    void (*report_failure)(fiber_core const&) noexcept = nullptr;
     stack_memory stack;
     char name[name_capacity] = {}; // terminated; longer names are cut
 

@@ -18,7 +18,7 @@ struct waiter {
     // To be called before the waiter is put on a list.
     void begin() noexcept;
 
-    // Waits until wake() or `deadline`.
+    // Waits until deliver() or `deadline`.
     wake_cause wait(wait_reason reason, time_point deadline) noexcept;
 
     // Decides that the one that waits will be woken; false if its deadline was first. It goes on waiting until deliver(),
