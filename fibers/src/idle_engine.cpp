@@ -1,21 +1,17 @@
 #include "idle_engine.hpp"
 
+#include "futex.hpp"
+
 namespace weft::detail {
 
 void idle_engine::poll(time_point deadline) noexcept {
-    std::unique_lock lock(mutex_);
-    auto const notified = [this] { return notified_; };
-    if (deadline == never)
-        changed_.wait(lock, notified);
-    else
-        changed_.wait_until(lock, deadline, notified);
-    notified_ = false;
+    if (notified_.exchange(0, std::memory_order_acquire) == 0 && deadline > clock::now())
+        futex_wait(notified_, 0, deadline);
 }
 
 void idle_engine::notify() noexcept {
-    std::scoped_lock const lock(mutex_);
-    notified_ = true;
-    changed_.notify_one();
+    notified_.store(1, std::memory_order_release);
+    futex_wake(notified_);
 }
 
 } // namespace weft::detail

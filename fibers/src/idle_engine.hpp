@@ -2,8 +2,8 @@
 // isn't linked.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
+#include <atomic>
+#include <cstdint>
 
 #include <weft/engine.hpp>
 
@@ -13,11 +13,10 @@ class idle_engine final : public engine {
 public:
     void poll(time_point deadline) noexcept override;
     void notify() noexcept override;
+    void survive_fork() noexcept override {}
 
 private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool notified_ = false; // guarded by mutex_
+    std::atomic<std::uint32_t> notified_{0};
 };
 
 } // namespace weft::detail

@@ -18,6 +18,9 @@ public:
     // The worker's thread; a producer that has pushed before a sequentially consistent store seen here is seen.
     [[nodiscard]] bool empty() const noexcept { return top_.load(std::memory_order_seq_cst) == nullptr; }
 
+    // The worker's thread: forgets what is there.
+    void clear() noexcept { top_.store(nullptr, std::memory_order_relaxed); }
+
     // The worker's thread: delivers what is there.
     void deliver() noexcept;
 

@@ -13,6 +13,7 @@
 #include <weft/detail/fiber_core.hpp>
 
 #include "stack_pool.hpp"
+#include "worker.hpp"
 
 namespace weft::detail {
 namespace {
@@ -74,7 +75,8 @@ bool in_guard(stack_memory const& stack, void const* address) noexcept {
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {
-    fiber_core* const running = current_fiber;
+    // Not current_fiber: the patch layer takes that away while a handler runs.
+    fiber_core const* const running = this_worker != nullptr ? &this_worker->running() : nullptr;
     if (running != nullptr && info->si_code > 0 && in_guard(running->stack, info->si_addr)) {
         current_fiber = nullptr; // what abort() does must not be taken for the fiber's calls
         report(*running);

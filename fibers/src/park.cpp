@@ -1,8 +1,11 @@
+#include <weft/detail/call_counts.hpp>
 #include <weft/detail/park.hpp>
 
 #include "worker.hpp"
 
 namespace weft::detail {
+
+__thread call_counts thread_counts;
 
 namespace {
 
@@ -32,9 +35,11 @@ bool cancel_park(fiber_core& fiber) noexcept {
     return true;
 }
 
-wake_cause park(wait_reason reason, time_point deadline) noexcept {
+wake_cause park(wait_reason reason, time_point deadline, interruption interruptible) noexcept {
     fiber_core& self = *current_fiber;
     self.reason = reason;
+    self.interruptible = interruptible;
+    ++thread_counts.parked;
     if (deadline != never) {
         self.deadline = deadline;
         self.home->arm_timer(self);
@@ -77,9 +82,9 @@ void yield() noexcept {
     self.home->switch_out();
 }
 
-void sleep_until(wait_reason reason, time_point deadline) noexcept {
+wake_cause sleep_until(wait_reason reason, time_point deadline, interruption interruptible) noexcept {
     begin_park(*current_fiber);
-    park(reason, deadline);
+    return park(reason, deadline, interruptible);
 }
 
 } // namespace weft::detail

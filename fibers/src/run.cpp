@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <barrier>
 #include <mutex>
 #include <optional>
@@ -11,7 +13,6 @@
 #include <weft/run.hpp>
 
 #include "idle_engine.hpp"
-#include "overflow.hpp"
 #include "stack_pool.hpp"
 #include "unhandled.hpp"
 #include "worker.hpp"
@@ -80,10 +81,17 @@ public:
             }
             self->serve();
         }
-        gate_.arrive_and_wait();
+        if (!group_.forked())
+            gate_.arrive_and_wait();
     }
 
     void join_others() {
+        if (group_.forked()) {
+            // They are not in this process; a std::thread that is not joined must not be destroyed, either.
+            static auto const* const kept = new std::vector<std::thread>(std::move(threads_));
+            static_cast<void>(kept);
+            return;
+        }
         for (std::thread& thread : threads_)
             thread.join();
         if (failure_)
@@ -111,13 +119,27 @@ private:
 
 } // namespace
 
+namespace {
+
+void watch_forks() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        ::pthread_atfork(nullptr, nullptr, [] {
+            if (this_worker != nullptr && current_fiber != nullptr)
+                this_worker->survive_fork();
+        });
+    });
+}
+
+} // namespace
+
 void set_default_engine(engine_factory factory) { default_engine() = std::move(factory); }
 
 void run(run_options const& options, void (*main)(void*), void* argument) {
     if (this_worker != nullptr)
         throw std::logic_error("weft::run: called on a fiber; spawn a fiber instead");
     worker_group group(checked(options));
-    install_overflow_handler();
+    watch_forks();
     run_threads threads(group);
     threads.start_others();
     threads.run_one(0, main, argument);

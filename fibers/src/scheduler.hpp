@@ -38,6 +38,11 @@ public:
 
     void make_ready(fiber_core& fiber) noexcept { ready_.push(fiber); }
 
+    [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
+
+    // Forgets those that are ready: they are gone.
+    void clear_ready() noexcept { ready_ = {}; }
+
     // Leaves the running fiber, which is parked or ready, for another one.
     void switch_out() noexcept;
 

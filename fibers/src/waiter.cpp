@@ -1,13 +1,9 @@
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <climits>
-#include <ctime>
 
 #include <weft/detail/park.hpp>
 #include <weft/detail/waiter.hpp>
+
+#include "futex.hpp"
 
 namespace weft::detail {
 namespace {
@@ -18,24 +14,13 @@ constexpr std::uint32_t waiting = 1;
 constexpr std::uint32_t claimed = 2;
 constexpr std::uint32_t woken = 3;
 
-timespec to_timespec(time_point point) noexcept {
-    auto const since = point.time_since_epoch();
-    auto const seconds = std::chrono::floor<std::chrono::seconds>(since);
-    return {.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds(since - seconds).count()};
-}
-
-// steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes as an absolute time.
 wake_cause wait_on_thread(std::atomic<std::uint32_t>& word, time_point deadline) noexcept {
     for (;;) {
         std::uint32_t present = word.load(std::memory_order_acquire);
         if (present == woken)
             return wake_cause::notified;
         // Once claimed, it is a matter of moments, whatever the deadline.
-        bool const limited = present == waiting && deadline != never;
-        timespec const limit = limited ? to_timespec(deadline) : timespec{};
-        long const result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, present,
-                                      limited ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
-        if (result == -1 && errno == ETIMEDOUT &&
+        if (futex_wait(word, present, present == waiting ? deadline : never) == -1 && errno == ETIMEDOUT &&
             word.compare_exchange_strong(present, gone, std::memory_order_acq_rel))
             return wake_cause::timed_out;
     }
@@ -69,7 +54,7 @@ void waiter::deliver() noexcept {
     thread_state.store(woken, std::memory_order_release);
     // The waiter may return and its memory be reused before this call: a futex is only an address, and a thread
     // that sleeps on it for another reason looks again.
-    ::syscall(SYS_futex, &thread_state, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+    futex_wake(thread_state);
 }
 
 void wait_list::push_back(waiter& w) noexcept {

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -64,7 +65,6 @@ worker::worker(worker_group& group, std::size_t index)
     auto made = std::make_unique<scheduler>(*this, main_);
     scheduler_ = made.release();
     boost::fibers::context::active()->get_scheduler()->set_algo(scheduler_);
-    install_overflow_stack();
     current_fiber = &main_;
 }
 
@@ -94,11 +94,33 @@ std::uint64_t worker::next_id() noexcept {
     return ++ids_;
 }
 
+// Stacks are guarded from the first one on; a thread without fibers beside main keeps its signal handling as it is.
+stack_memory worker::allocate_stack(std::size_t size) {
+    if (!guards_stacks_) {
+        install_overflow_handler();
+        install_overflow_stack();
+        guards_stacks_ = true;
+    }
+    return stacks_->allocate(size);
+}
+
 std::size_t worker::next_stack_offset() noexcept { return offset_ = (offset_ + offset_step) % offset_limit; }
+
+void worker::link_live(fiber_core& fiber) noexcept {
+    fiber.previous_live = last_live_;
+    (last_live_ != nullptr ? last_live_->next_live : first_live_) = &fiber;
+    last_live_ = &fiber;
+}
+
+void worker::unlink_live(fiber_core& fiber) noexcept {
+    (fiber.previous_live != nullptr ? fiber.previous_live->next_live : first_live_) = fiber.next_live;
+    (fiber.next_live != nullptr ? fiber.next_live->previous_live : last_live_) = fiber.previous_live;
+}
 
 void worker::start(fiber_core& fiber) noexcept {
     if (live_++ == 0)
         group_.begin_work();
+    link_live(fiber);
     ++contexts_;
     start_context(fiber);
 }
@@ -113,8 +135,12 @@ void worker::finish(fiber_core& fiber) noexcept {
     joiners.deliver();
     if (unobserved)
         fiber.report_failure(fiber);
-    if (--live_ == 0)
-        group_.end_work();
+    unlink_live(fiber);
+    if (--live_ > 0)
+        return;
+    if (orphan_)
+        std::exit(EXIT_SUCCESS); // as a process ends with its last thread
+    group_.end_work();
 }
 
 void worker::context_ended(fiber_core& fiber) noexcept {
@@ -148,6 +174,8 @@ time_point worker::trim_stacks() noexcept {
 }
 
 void worker::deliver() noexcept {
+    if (interrupts_.load(std::memory_order_relaxed) != 0)
+        deliver_interrupts();
     inbox_.deliver();
     if (timers_.next() != never)
         timers_.expire(clock::now());
@@ -182,6 +210,63 @@ void worker::post(inbox_message& message) noexcept {
 void worker::notify() noexcept {
     if (sleeping_.exchange(sleep_state::notified, std::memory_order_seq_cst) == sleep_state::asleep)
         engine_->notify();
+}
+
+void worker::interrupt(bool restarts) noexcept {
+    fiber_core const* const running = current_fiber;
+    bool const computes =
+        running != nullptr && running->state.load(std::memory_order_relaxed) == park_state::running;
+    if (computes && running == &main_)
+        return;
+    unsigned flags = handler_ran;
+    if (!restarts)
+        flags |= without_restart;
+    if (!computes)
+        flags |= while_idle;
+    interrupts_.fetch_or(static_cast<std::uint8_t>(flags), std::memory_order_relaxed);
+    notify();
+}
+
+fiber_core* worker::choose_interrupted(std::uint8_t flags) noexcept {
+    auto const least = (flags & without_restart) != 0 ? interruption::unless_restarted : interruption::always;
+    auto const waits = [least](fiber_core const& fiber) {
+        return fiber.state.load(std::memory_order_relaxed) == park_state::parked &&
+               fiber.interruptible >= least;
+    };
+    if (!orphan_ && waits(main_))
+        return &main_;
+    if ((flags & while_idle) == 0)
+        return nullptr;
+    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
+        if (waits(*each))
+            return each;
+    return nullptr;
+}
+
+void worker::deliver_interrupts() noexcept {
+    std::uint8_t const flags = interrupts_.exchange(0, std::memory_order_relaxed);
+    if (fiber_core* const fiber = choose_interrupted(flags))
+        wake(*fiber, wake_cause::interrupted);
+}
+
+// What the other fibers held, their stacks included, is left as it is: as a thread's memory is, after a fork by another.
+void worker::survive_fork() noexcept {
+    fiber_core& self = *current_fiber;
+    orphan_ = &self != &main_;
+    std::size_t const alive = orphan_ ? 1 : 0;
+    contexts_ -= live_ - alive; // the rest has ended, and waits to be freed
+    live_ = alive;
+    self.next_live = self.previous_live = nullptr;
+    first_live_ = last_live_ = orphan_ ? &self : nullptr;
+    self.timer_due = never;
+    timers_.clear();
+    scheduler_->clear_ready();
+    inbox_.clear();
+    interrupts_.store(0, std::memory_order_relaxed);
+    sleeping_.store(sleep_state::awake, std::memory_order_relaxed);
+    posting_.store(0, std::memory_order_relaxed);
+    group_.survive_fork(*this);
+    engine_->survive_fork();
 }
 
 } // namespace weft::detail

@@ -41,7 +41,7 @@ public:
     [[nodiscard]] std::uint64_t next_id() noexcept;
 
     // -- the life of a fiber --
-    stack_memory allocate_stack(std::size_t size) { return stacks_->allocate(size); }
+    stack_memory allocate_stack(std::size_t size);
     [[nodiscard]] bool owns(stack_pool const& pool) const noexcept { return stacks_ == &pool; }
     [[nodiscard]] std::size_t next_stack_offset() noexcept;
     void start(fiber_core& fiber) noexcept;
@@ -49,6 +49,9 @@ public:
     void context_ended(fiber_core& fiber) noexcept; // on the dispatcher: its context is gone
 
     // -- switching --
+    [[nodiscard]] fiber_core const& running() const noexcept {
+        return scheduler_->running();
+    } // or the dispatcher
     void make_ready(fiber_core& fiber) noexcept { scheduler_->make_ready(fiber); }
     void switch_out() noexcept { scheduler_->switch_out(); }
     void arm_timer(fiber_core& fiber) { timers_.arm(fiber); }
@@ -64,26 +67,49 @@ public:
     // On the worker's own thread: serve() is to return.
     void stop() noexcept;
 
+    // On the worker's own thread, in a signal handler; see interrupt.hpp.
+    void interrupt(bool restarts) noexcept;
+
+    // In the child of a fork by one of this worker's fibers, which goes on alone: the other fibers are gone.
+    void survive_fork() noexcept;
+
 private:
     // Whether the thread sleeps in the engine, so that a notification costs a system call only then.
     enum class sleep_state : std::uint8_t { awake, asleep, notified };
 
+    // Of the handlers that ran since the dispatcher last looked.
+    enum interrupt_flag : std::uint8_t {
+        handler_ran = 1U << 0,
+        without_restart = 1U << 1,
+        while_idle = 1U << 2, // no fiber was running
+    };
+
     void deliver() noexcept;
+    void deliver_interrupts() noexcept;
+    [[nodiscard]] fiber_core* choose_interrupted(std::uint8_t flags) noexcept;
+    void link_live(fiber_core& fiber) noexcept;
+    void unlink_live(fiber_core& fiber) noexcept;
     [[nodiscard]] time_point trim_stacks() noexcept;
 
     worker_group& group_;
     std::size_t const index_;
     std::uint64_t ids_ = 0;
-    std::size_t live_ = 0;     // fibers whose body has not returned, without main
+    std::size_t live_ = 0;             // fibers whose body has not returned, without main
+    fiber_core* first_live_ = nullptr; // those, oldest first
+    fiber_core* last_live_ = nullptr;
     std::size_t contexts_ = 0; // fibers whose context is not gone, without main
     std::size_t offset_ = 0;
     bool stopping_ = false;
+    bool guards_stacks_ = false;
+    bool orphan_ = false; // a forked process that main is not part of
     time_point next_trim_ = time_point::min();
     fiber_core main_;
     stack_pool* stacks_;
     timer_queue timers_;
     std::unique_ptr<engine> engine_;
     scheduler* scheduler_ = nullptr; // Boost's scheduler of this thread holds it
+
+    std::atomic<std::uint8_t> interrupts_{0}; // its signal handlers, too
 
     inbox inbox_;                                           // any thread
     std::atomic<sleep_state> sleeping_{sleep_state::awake}; // any thread

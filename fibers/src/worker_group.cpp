@@ -20,6 +20,14 @@ struct stop_message : inbox_message {
 
 } // namespace
 
+void worker_group::survive_fork(worker& one) noexcept {
+    forked_ = true;
+    busy_.store(1, std::memory_order_relaxed); // its main, or its one fiber
+    for (worker*& each : workers)
+        if (each != &one)
+            each = nullptr;
+}
+
 void worker_group::stop() noexcept {
     for (worker* const each : workers)
         if (each != nullptr)

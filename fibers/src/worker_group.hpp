@@ -27,6 +27,10 @@ public:
             stop();
     }
 
+    // In the child of a fork by a fiber of `one`: the others are gone.
+    void survive_fork(worker& one) noexcept;
+    [[nodiscard]] bool forked() const noexcept { return forked_; }
+
     run_options const options;
     std::vector<worker*> workers;
 
@@ -34,6 +38,7 @@ private:
     void stop() noexcept;
 
     std::atomic<std::size_t> busy_{1};
+    bool forked_ = false;
 };
 
 } // namespace weft::detail

@@ -26,6 +26,7 @@ using support::with_workers;
 struct deaf_engine final : weft::engine {
     void poll(weft::time_point) noexcept override {}
     void notify() noexcept override {}
+    void survive_fork() noexcept override {}
 };
 
 } // namespace

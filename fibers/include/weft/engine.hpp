@@ -25,6 +25,10 @@ public:
     // A deadline in the past means: look, don't wait. Returning early is allowed, returning late is not.
     virtual void poll(time_point deadline) noexcept = 0;
 
+    // In the child of a fork by a fiber of the engine's worker, which goes on alone there: whoever waited is gone, and
+    // what the parent waits with must not be touched.
+    virtual void survive_fork() noexcept = 0;
+
     // Makes the poll() in progress return, or the next one if none is.
     virtual void notify() noexcept = 0;
 };

@@ -63,6 +63,7 @@ struct fiber_core {
     std::uint32_t calls_since_switch = 0;               // patched calls that succeeded without waiting
     std::atomic<park_state> state{park_state::running}; // any thread; the one word that wakers race for
     wake_cause cause = wake_cause::notified;            // written by the winner of that race
+    interruption interruptible = interruption::none;    // of the present park
     bool sanitizer_pending = false; // a switch to this fiber that AddressSanitizer hasn't been told is over
 
     // -- waiting --
@@ -81,6 +82,8 @@ struct fiber_core {
     wait_list joiners;         // any thread, under `lock`
     std::atomic<std::uint32_t> references{1};
     std::uint64_t id = 0;
+    fiber_core* next_live = nullptr; // of the worker's fibers whose body has not returned, oldest first
+    fiber_core* previous_live = nullptr;
     void (*body)(fiber_core&) noexcept = nullptr;    // runs the user's function, keeps its result
     void (*destroy)(fiber_core&) noexcept = nullptr; // ends the lifetime of the enclosing task
     // tells of an exception that nobody will get

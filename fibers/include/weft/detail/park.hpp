@@ -23,9 +23,10 @@ inline void begin_park(fiber_core& fiber) noexcept {
 // Takes back begin_park() without waiting. False: a waker won before; park() must then be called, and returns at once.
 bool cancel_park(fiber_core& fiber) noexcept;
 
-// Suspends the running fiber, for which begin_park() has been called, until wake() or `deadline`; returns which. Other
-// fibers run meanwhile. errno is kept.
-wake_cause park(wait_reason reason, time_point deadline) noexcept;
+// Suspends the running fiber, for which begin_park() has been called, until wake(), `deadline` or a signal's handler;
+// returns which. Other fibers run meanwhile. errno is kept.
+wake_cause park(wait_reason reason, time_point deadline,
+                interruption interruptible = interruption::none) noexcept;
 
 // Ends a park, from any thread. False if another waker was first or the fiber is not parked: the caller's event was
 // then not consumed by it.
@@ -39,8 +40,9 @@ void deliver(fiber_core& fiber) noexcept;
 // Lets every other ready fiber run once, and I/O be looked at if it's time.
 void yield() noexcept;
 
-// Waits until `deadline`, which is not `never`.
-void sleep_until(wait_reason reason, time_point deadline) noexcept;
+// Waits until `deadline`; notified can't be the result.
+wake_cause sleep_until(wait_reason reason, time_point deadline,
+                       interruption interruptible = interruption::none) noexcept;
 
 // Fairness: counts one call that found its event ready and did not wait; after a fair number of them the fiber yields.
 inline constexpr std::uint32_t fair_calls = 64;

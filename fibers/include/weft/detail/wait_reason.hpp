@@ -1,4 +1,4 @@
-// wait_reason: why a fiber waits, and what ended the wait.
+// wait_reason: why a fiber waits, what may end the wait, and what did.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,13 @@ struct wait_reason {
 };
 
 // The waker says it, not the clock: a wake that comes just before the deadline is no time-out.
-enum class wake_cause : std::uint8_t { notified, timed_out, closed };
+enum class wake_cause : std::uint8_t { notified, timed_out, closed, interrupted };
+
+// Whether a signal's handler ends the wait, as signal(7) says of the call.
+enum class interruption : std::uint8_t {
+    none,
+    unless_restarted, // only a handler without SA_RESTART
+    always,
+};
 
 } // namespace weft::detail

@@ -1,0 +1,35 @@
+// futex: where a plain thread sleeps, futex(2) on a word of this process.
+#pragma once
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+#include <ctime>
+
+#include <weft/clock.hpp>
+
+namespace weft::detail {
+
+// Sleeps while `word` is `expected`, until a wake-up, a signal or `deadline`: look again. 0, or -1 with errno
+// (ETIMEDOUT, EAGAIN, EINTR). weft::clock is CLOCK_MONOTONIC, which the kernel takes as it is.
+inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
+                       time_point deadline) noexcept {
+    auto const since = deadline.time_since_epoch();
+    auto const seconds = std::chrono::floor<std::chrono::seconds>(since);
+    timespec const limit{.tv_sec = seconds.count(),
+                         .tv_nsec = std::chrono::nanoseconds(since - seconds).count()};
+    return ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                     deadline != never ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+// Async-signal-safe.
+inline void futex_wake(std::atomic<std::uint32_t>& word, int most = INT_MAX) noexcept {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, most, nullptr, nullptr, 0);
+}
+
+} // namespace weft::detail
