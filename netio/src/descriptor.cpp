@@ -1,8 +1,14 @@
 #include "descriptor.hpp"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <new>
 
 #include "epoll_engine.hpp"
+#include "sys.hpp"
 
 namespace weft::detail {
 
@@ -11,6 +17,15 @@ descriptor_directory descriptors;
 namespace {
 
 std::atomic<unsigned> known_end{0}; // no chunk begins at this number or later
+
+// Where weft's own descriptors go: above what most programs use, so that theirs get the numbers that they would get
+// without weft, and below what they may be limited to.
+int hidden_numbers() noexcept {
+    constexpr rlim_t usual = 1024;
+    rlimit limit{};
+    rlim_t const end = ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? std::min(limit.rlim_cur, usual) : usual;
+    return static_cast<int>(end - end / 8);
+}
 
 // Ends the present generation: forgets what was known, wakes who waits.
 void renew(int fd, descriptor& entry) noexcept {
@@ -61,6 +76,36 @@ void descriptors_closing(unsigned first, unsigned last) noexcept {
         descriptor_closing(static_cast<int>(number));
 }
 
+int hide_descriptor(int fd) noexcept {
+    if (fd < 0)
+        return -1;
+    int moved = sys::control(fd, F_DUPFD_CLOEXEC, hidden_numbers());
+    if (moved < 0)
+        moved = sys::control(fd, F_DUPFD_CLOEXEC, 0);
+    int const error = errno;
+    sys::close(fd);
+    errno = error;
+    if (moved < 0)
+        return -1;
+    descriptor* const entry = find_descriptor(moved);
+    if (entry == nullptr) {
+        sys::close(moved);
+        errno = ENOMEM;
+        return -1;
+    }
+    renew(moved, *entry);
+    entry->flags.store(descriptor::hidden, std::memory_order_release);
+    return moved;
+}
+
+std::optional<unsigned> next_hidden(unsigned first, unsigned last) noexcept {
+    unsigned const end = known_end.load(std::memory_order_acquire);
+    for (unsigned number = first; number < end && number <= last; ++number)
+        if (is_hidden(static_cast<int>(number)))
+            return number;
+    return std::nullopt;
+}
+
 void descriptor_duplicated(int from, int to) noexcept {
     descriptor* const original = find_descriptor(from);
     descriptor* const duplicate = find_descriptor(to);
@@ -73,12 +118,16 @@ void descriptor_duplicated(int from, int to) noexcept {
                            std::memory_order_release);
 }
 
-void descriptors_forked() noexcept {
+void descriptors_forked(bool child) noexcept {
     unsigned const end = known_end.load(std::memory_order_acquire);
     for (unsigned number = 0; number < end; ++number) {
         descriptor* const entry = known_descriptor(static_cast<int>(number));
-        if (entry != nullptr && (entry->flags.load(std::memory_order_relaxed) & descriptor::tracked) != 0)
+        if (entry == nullptr)
+            continue;
+        if ((entry->flags.load(std::memory_order_relaxed) & descriptor::tracked) != 0)
             set_flag(*entry, descriptor::shared, true);
+        if (child)
+            entry->engines.store(0, std::memory_order_relaxed);
     }
 }
 

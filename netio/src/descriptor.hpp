@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace weft::detail {
 
@@ -29,6 +30,7 @@ struct descriptor {
         no_nowait = 1U << 7,       // RWF_NOWAIT was refused
         accepting = 1U << 8,       // a worker is between poll and accept
         own_nonblocking = 1U << 9, // O_NONBLOCK, set by us on a socket of our own: calls wait all the same
+        hidden = 1U << 10,         // an engine's: to the program, the number is not open
     };
 
     std::atomic<std::uint32_t> generation{1};
@@ -73,19 +75,33 @@ inline descriptor* find_descriptor(int fd) noexcept {
     return known != nullptr ? known : make_descriptor(fd);
 }
 
+// Whether `fd` is weft's own, so that to the program it is not open.
+inline bool is_hidden(int fd) noexcept {
+    descriptor const* const entry = known_descriptor(fd);
+    return entry != nullptr && (entry->flags.load(std::memory_order_relaxed) & descriptor::hidden) != 0;
+}
+
 // A call of ours has opened `fd`; `flags` without `tracked`.
 void descriptor_opened(int fd, std::uint32_t flags) noexcept;
 
 // `fd` is about to be closed or replaced by a call of ours, or was closed behind our back: wakes those who wait on it,
-// on any worker, and takes it out of the engines if its file lives on elsewhere.
+// on any worker, and takes it out of the engines if its file lives on elsewhere. Not to be called with a hidden one.
 void descriptor_closing(int fd) noexcept;
+
 void descriptors_closing(unsigned first, unsigned last) noexcept;
+
+// Moves `fd`, an engine's, out of the way of the program's own descriptors, and hides it: returns the new number, or -1
+// with errno, and closes the old one.
+int hide_descriptor(int fd) noexcept;
+
+// The first hidden number from `first` to `last`; nothing if there is none.
+std::optional<unsigned> next_hidden(unsigned first, unsigned last) noexcept;
 
 // `to` is a duplicate of `from` now.
 void descriptor_duplicated(int from, int to) noexcept;
 
-// The process was forked: whoever has the other copy can change what is shared.
-void descriptors_forked() noexcept;
+// The process was forked: whoever has the other copy can change what is shared. In the child no engine knows any of them.
+void descriptors_forked(bool child) noexcept;
 
 void set_flag(descriptor& entry, std::uint32_t flag, bool on) noexcept;
 

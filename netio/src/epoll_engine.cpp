@@ -1,5 +1,6 @@
 #include "epoll_engine.hpp"
 
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <new>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include <weft/detail/park.hpp>
 
@@ -42,6 +44,30 @@ std::uint64_t registration(int fd, std::uint32_t generation) noexcept {
 }
 
 [[noreturn]] void fail(char const* what) { throw std::system_error(errno, std::system_category(), what); }
+
+// The child of a fork has one thread. Other engines are only memory there, and their descriptors are the parent's files:
+// nothing of them must be used.
+void forget_other_engines() noexcept {
+    for (epoll_engine*& each : engines().slots) {
+        if (each != nullptr && each != this_engine) {
+            each->close_descriptors();
+            each = nullptr;
+        }
+    }
+}
+
+[[gnu::constructor]] void watch_forks() {
+    ::pthread_atfork([] { engines().mutex.lock(); },
+                     [] {
+                         engines().mutex.unlock();
+                         descriptors_forked(false);
+                     },
+                     [] {
+                         engines().mutex.unlock();
+                         descriptors_forked(true);
+                         forget_other_engines();
+                     });
+}
 
 // Registered by linking netio at all: weft::run then waits with epoll.
 [[maybe_unused]] bool const is_default = [] {
@@ -75,19 +101,10 @@ void watch::wake_ended(std::uint32_t generation) noexcept {
     }
 }
 
-epoll_engine::epoll_engine() : home_(calling_worker()) {
-    epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_ < 0)
-        fail("weft: cannot create an epoll descriptor for a worker (raise ulimit -n?)");
-    notifier_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = notification}};
-    if (notifier_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, notifier_, &event) != 0) {
-        int const error = errno;
-        sys::close(epoll_);
-        if (notifier_ >= 0)
-            sys::close(notifier_);
+epoll_engine::epoll_engine(opening when) : home_(calling_worker()) {
+    if (int const error = when == opening::now ? open_descriptors() : 0) {
         errno = error;
-        fail("weft: cannot create an eventfd for a worker (raise ulimit -n?)");
+        fail("weft: cannot create the epoll and eventfd descriptors of a worker (raise ulimit -n?)");
     }
     registry& all = engines();
     std::scoped_lock const lock(all.mutex);
@@ -100,6 +117,41 @@ epoll_engine::epoll_engine() : home_(calling_worker()) {
     this_engine = this;
 }
 
+// 0, or an errno.
+int epoll_engine::open_descriptors() noexcept {
+    if (epoll_ >= 0)
+        return 0;
+    epoll_ = hide_descriptor(::epoll_create1(EPOLL_CLOEXEC));
+    if (epoll_ < 0)
+        return errno;
+    int const notifier = hide_descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = notification}};
+    notifier_.store(notifier, std::memory_order_release);
+    if (notifier < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, notifier, &event) != 0) {
+        int const error = errno;
+        close_descriptors();
+        return error;
+    }
+    return 0;
+}
+
+void epoll_engine::close_descriptors() noexcept {
+    for (int const each : {notifier_.exchange(-1), std::exchange(epoll_, -1)}) {
+        if (each < 0)
+            continue;
+        descriptor_closing(each);
+        sys::close(each);
+    }
+}
+
+void epoll_engine::survive_fork() noexcept {
+    for (std::unique_ptr<chunk> const& each : chunks_)
+        if (each != nullptr)
+            each->watches.fill({});
+    // The parent's, which it goes on using: closing our numbers of them takes nothing from it.
+    close_descriptors();
+}
+
 epoll_engine::~epoll_engine() {
     {
         registry& all = engines();
@@ -107,8 +159,7 @@ epoll_engine::~epoll_engine() {
         all.slots[slot_] = nullptr;
     }
     this_engine = nullptr;
-    sys::close(notifier_);
-    sys::close(epoll_);
+    close_descriptors();
 }
 
 watch* epoll_engine::make_watch(int fd) noexcept {
@@ -124,6 +175,10 @@ watch* epoll_engine::make_watch(int fd) noexcept {
 }
 
 bool epoll_engine::add(int fd, descriptor& entry, watch& seen, std::uint32_t generation) noexcept {
+    if (int const error = open_descriptors()) {
+        errno = error;
+        return false;
+    }
     // Before the registration: whoever ends the generation from now on tells this engine.
     entry.engines.fetch_or(bit(), std::memory_order_seq_cst);
     epoll_event event{.events = all_events, .data = {.u64 = registration(fd, generation)}};
@@ -142,7 +197,22 @@ bool epoll_engine::add(int fd, descriptor& entry, watch& seen, std::uint32_t gen
     return true;
 }
 
+// There are none to be had: so nothing is waited for but time and notifications, which are looked for now and then.
+void epoll_engine::wait_without_descriptors(time_point deadline) noexcept {
+    constexpr auto at_most = std::chrono::milliseconds(10);
+    auto const left = std::clamp<clock::duration>(deadline - clock::now(), clock::duration::zero(), at_most);
+    timespec const limit{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(left).count()};
+    ::syscall(SYS_ppoll, nullptr, 0, &limit, nullptr, 0);
+}
+
 int epoll_engine::wait(time_point deadline) noexcept {
+    if (epoll_ < 0) {
+        if (deadline == time_point::min())
+            return 0;
+        if (open_descriptors() != 0)
+            wait_without_descriptors(deadline);
+        return 0; // a notification that came before there was a descriptor for it is looked for now
+    }
     auto const capacity = static_cast<int>(events_.size());
     if (deadline == never)
         return ::epoll_wait(epoll_, events_.data(), capacity, -1);
@@ -207,7 +277,7 @@ void epoll_engine::dispatch(epoll_event const& event) noexcept {
 
 void epoll_engine::notify() noexcept {
     std::uint64_t const one = 1;
-    if (::syscall(SYS_write, notifier_, &one, sizeof one) < 0) {
+    if (::syscall(SYS_write, notifier_.load(std::memory_order_acquire), &one, sizeof one) < 0) {
         // The counter is full: the edge is there already.
     }
 }

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -67,12 +68,17 @@ extern __thread epoll_engine* this_engine __attribute__((tls_model("initial-exec
 
 class epoll_engine final : public engine {
 public:
+    // When to open the engine's two descriptors: a program that was not written for weft should not find them before it
+    // needs them.
+    enum class opening : std::uint8_t { now, when_needed };
+
     // Throws std::system_error if the system gives no epoll descriptor.
-    epoll_engine();
+    explicit epoll_engine(opening when = opening::now);
     ~epoll_engine() override;
 
     void poll(time_point deadline) noexcept override;
     void notify() noexcept override;
+    void survive_fork() noexcept override;
 
     // The calling worker's; null if it has another engine, or on another thread.
     static epoll_engine* current() noexcept { return this_engine; }
@@ -103,6 +109,9 @@ public:
     // With `remove`, takes the registration out of them, as its file may live on.
     static void end_generation(int fd, std::uint32_t generation, std::uint64_t engines, bool remove) noexcept;
 
+    // The process's use of them ends; epoll's own state, which a fork shares, is not touched.
+    void close_descriptors() noexcept;
+
 private:
     static constexpr std::size_t events_at_once = 256;
     static constexpr std::size_t chunk_size = 256;
@@ -113,15 +122,18 @@ private:
 
     struct end_message;
 
+    [[nodiscard]] int open_descriptors() noexcept;
+
     bool add(int fd, descriptor& entry, watch& seen, std::uint32_t generation) noexcept;
     int wait(time_point deadline) noexcept;
+    void wait_without_descriptors(time_point deadline) noexcept;
     [[nodiscard]] io_waiter const* first_waiter(epoll_event const& event) noexcept;
     void dispatch(epoll_event const& event) noexcept;
     void wake_ended(int fd, std::uint32_t generation) noexcept;
     [[nodiscard]] std::uint64_t bit() const noexcept;
 
-    int epoll_ = -1;
-    int notifier_ = -1; // an eventfd
+    int epoll_ = -1;                // -1: not opened yet
+    std::atomic<int> notifier_{-1}; // any thread; an eventfd
     std::size_t slot_ = 0;
     worker* home_;
     std::vector<std::unique_ptr<chunk>> chunks_;

@@ -5,14 +5,17 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include <weft/clock.hpp>
+#include <weft/detail/interrupt.hpp>
 
 namespace weft::detail::io {
 
@@ -36,9 +39,24 @@ ssize_t write(int fd, iovec const* parts, int count) noexcept;
 int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept;
 int connect(int fd, sockaddr const* address, socklen_t length, time_point limit = never) noexcept;
 
-// poll(2), select(2), with the deadline in place of the timeout; select doesn't touch a timeval
-int poll(pollfd* fds, nfds_t count, time_point deadline) noexcept;
-int select(int count, fd_set* read, fd_set* write, fd_set* except, time_point deadline) noexcept;
+// What ends a wait for several descriptors, beside them: `deadline`, and a signal's handler that ran since handled_signals was
+// `signals`.
+struct wait_limit {
+    // NOLINTNEXTLINE(google-explicit-constructor): a deadline is mostly all that there is to say
+    wait_limit(time_point deadline_) noexcept : deadline(deadline_) {}
+
+    time_point deadline;
+    std::uint32_t signals = handled_signals;
+};
+
+// poll(2), select(2), epoll_wait(2); select doesn't touch a timeval
+int poll(pollfd* fds, nfds_t count, wait_limit const& limit) noexcept;
+int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit const& limit) noexcept;
+int epoll_wait(int epoll, epoll_event* events, int most, wait_limit const& limit) noexcept;
+
+// Waits until `fd` shows EPOLLIN, once more after every look at it. False with EINTR, if a handler without SA_RESTART has run, or
+// another errno.
+bool wait_until_readable(int fd, char const* operation) noexcept;
 
 // close(2), for whoever doesn't go through the patched name; any thread
 int close(int fd) noexcept;

@@ -104,15 +104,17 @@ bool io_call::wait(std::uint32_t events, char const* operation) noexcept {
         errno = EBADF;
         return false;
     }
-    wake_cause const cause = park({.operation = operation, .subject = fd_}, deadline_);
+    // signal(7): a call with a time limit is not restarted.
+    auto const interruptible = deadline_ == never ? interruption::unless_restarted : interruption::always;
+    wake_cause const cause = park({.operation = operation, .subject = fd_}, deadline_, interruptible);
     if (waiter.linked)
         seen->unlink(waiter);
     if (ended()) {
         errno = EBADF;
         return false;
     }
-    if (cause == wake_cause::timed_out) {
-        errno = EAGAIN;
+    if (cause == wake_cause::timed_out || cause == wake_cause::interrupted) {
+        errno = cause == wake_cause::timed_out ? EAGAIN : EINTR;
         return false;
     }
     return true;

@@ -67,7 +67,7 @@ public:
 
     // Parks the fiber until one of `events` (EPOLLIN, EPOLLOUT, EPOLLPRI). False if the call is to fail, with errno:
     // EAGAIN if the descriptor is the program's own non-blocking one or its time limit (SO_RCVTIMEO, SO_SNDTIMEO) is
-    // over, EBADF if it was closed meanwhile, EPERM if it can't be waited for.
+    // over, EINTR if a signal's handler has run, EBADF if it was closed meanwhile, EPERM if it can't be waited for.
     bool wait(std::uint32_t events, char const* operation) noexcept;
 
     // The call ends with this result, errno set if it is -1. Yields now and then, so that a fiber whose calls never

@@ -75,7 +75,11 @@ int connect_when_room(int fd, sockaddr const* address, socklen_t length, time_po
             errno = EAGAIN;
             return -1;
         }
-        sleep_until({.operation = "connect", .subject = fd}, std::min(deadline_after(pause), limit));
+        if (sleep_until({.operation = "connect", .subject = fd}, std::min(deadline_after(pause), limit),
+                        interruption::unless_restarted) == wake_cause::interrupted) {
+            errno = EINTR;
+            return -1;
+        }
         pause = std::min(pause * 2, longest_pause);
         int const result = start_connect(fd, address, length);
         if (result == 0 || errno != EAGAIN)

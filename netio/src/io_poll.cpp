@@ -57,7 +57,7 @@ public:
         }
         wake_cause cause = wake_cause::closed;
         if (!ended || !cancel_park(self_))
-            cause = park(reason, deadline);
+            cause = park(reason, deadline, interruption::always);
         unlink();
         return cause;
     }
@@ -100,10 +100,17 @@ int finish(int result) noexcept {
     return result;
 }
 
-// look() until it finds something or `deadline`; `add_all` names what is looked at.
+int interrupted() noexcept {
+    errno = EINTR;
+    return finish(-1);
+}
+
+// look() until it finds something, `deadline`, or a handler has run since handled_signals was `signals`. `add_all` names what
+// is looked at.
 template <class Look, class AddAll>
-int wait_for_any(std::size_t count, time_point deadline, char const* operation, Look look,
+int wait_for_any(std::size_t count, wait_limit const& limit, char const* operation, Look look,
                  AddAll add_all) noexcept {
+    time_point const deadline = limit.deadline;
     int found = look();
     epoll_engine* const engine = epoll_engine::current();
     if (found != 0 || deadline <= clock::now() || engine == nullptr)
@@ -116,17 +123,31 @@ int wait_for_any(std::size_t count, time_point deadline, char const* operation, 
         found = look();
         if (found != 0)
             return finish(found);
-        if (waiting.park_until({.operation = operation, .subject = static_cast<std::intptr_t>(count)},
-                               deadline) == wake_cause::timed_out)
-            return look();
+        if (handled_signals != limit.signals)
+            return interrupted();
+        switch (waiting.park_until({.operation = operation, .subject = static_cast<std::intptr_t>(count)},
+                                   deadline)) {
+        case wake_cause::timed_out: return look();
+        case wake_cause::interrupted: return interrupted();
+        default: break;
+        }
     }
 }
 
 } // namespace
 
-int poll(pollfd* fds, nfds_t count, time_point deadline) noexcept {
+bool wait_until_readable(int fd, char const* operation) noexcept {
+    while (sys::events_now(fd, POLLIN) == 0) {
+        io_call call(fd);
+        if (!call.possible() || !call.wait(EPOLLIN, operation))
+            return false;
+    }
+    return true;
+}
+
+int poll(pollfd* fds, nfds_t count, wait_limit const& limit) noexcept {
     return wait_for_any(
-        count, deadline, "poll", [=] { return sys::poll_now(fds, count); },
+        count, limit, "poll", [=] { return sys::poll_now(fds, count); },
         [=](multiple_wait& waiting) {
             for (nfds_t i = 0; i < count; ++i)
                 if (fds[i].fd >= 0)
@@ -134,7 +155,7 @@ int poll(pollfd* fds, nfds_t count, time_point deadline) noexcept {
         });
 }
 
-int select(int count, fd_set* read, fd_set* write, fd_set* except, time_point deadline) noexcept {
+int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit const& limit) noexcept {
     fd_set const none{};
     fd_set const wanted_read = read != nullptr ? *read : none;
     fd_set const wanted_write = write != nullptr ? *write : none;
@@ -162,7 +183,13 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, time_point de
                 waiting.add(fd, events);
         }
     };
-    return wait_for_any(static_cast<std::size_t>(count > 0 ? count : 0), deadline, "select", look, add_all);
+    return wait_for_any(static_cast<std::size_t>(count > 0 ? count : 0), limit, "select", look, add_all);
+}
+
+int epoll_wait(int epoll, epoll_event* events, int most, wait_limit const& limit) noexcept {
+    return wait_for_any(
+        1, limit, "epoll_wait", [=] { return sys::epoll_now(epoll, events, most); },
+        [=](multiple_wait& waiting) { waiting.add(epoll, EPOLLIN); });
 }
 
 } // namespace weft::detail::io

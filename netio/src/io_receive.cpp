@@ -92,14 +92,10 @@ ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
     if (!call.possible() || (flags & immediate) != 0 || call.known_nonblocking())
         return sys::receive(fd, message, flags);
     call.limit(limit);
-    // The kernel writes into these even where it then has nothing.
-    auto const name_length = message->msg_namelen;
-    auto const control_length = message->msg_controllen;
+    // `message` is looked at only after the kernel could read it: a bad pointer is EFAULT.
     do {
         if (call.known_drained())
             continue;
-        message->msg_namelen = name_length;
-        message->msg_controllen = control_length;
         ssize_t const n = sys::receive(fd, message, flags | MSG_DONTWAIT);
         if (n < 0 && errno == EAGAIN)
             continue;

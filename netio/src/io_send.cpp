@@ -49,26 +49,31 @@ ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcep
     if (!call.possible() || (flags & MSG_DONTWAIT) != 0 || call.known_nonblocking())
         return sys::send(fd, message, flags);
     call.limit(limit);
+    // `message` is looked at only after the kernel could read it: a bad pointer is EFAULT.
+    ssize_t n = sys::send(fd, message, attempt_flags(flags, 0));
+    if (n < 0 && errno != EAGAIN)
+        return call.done(n);
     msghdr rest = *message;
     parts buffers(message->msg_iov, message->msg_iovlen);
     std::size_t sent = 0;
-    do {
-        ssize_t const n = sys::send(fd, &rest, attempt_flags(flags, sent));
-        if (n < 0) {
-            if (errno == EAGAIN)
-                continue;
+    for (bool tried = true;; tried = false) {
+        if (!tried)
+            n = sys::send(fd, &rest, attempt_flags(flags, sent));
+        if (n < 0 && errno != EAGAIN)
             return call.done(sent_or_error(sent));
+        if (n >= 0) {
+            auto const count = static_cast<std::size_t>(n);
+            sent += count;
+            if (count >= buffers.left() || !buffers.advance(count))
+                return call.done(static_cast<ssize_t>(sent));
+            rest.msg_iov = const_cast<iovec*>(buffers.data());
+            rest.msg_iovlen = buffers.count();
+            rest.msg_control = nullptr; // passed on with the first bytes
+            rest.msg_controllen = 0;
         }
-        auto const count = static_cast<std::size_t>(n);
-        sent += count;
-        if (count >= buffers.left() || !buffers.advance(count))
-            return call.done(static_cast<ssize_t>(sent));
-        rest.msg_iov = const_cast<iovec*>(buffers.data());
-        rest.msg_iovlen = buffers.count();
-        rest.msg_control = nullptr; // passed on with the first bytes
-        rest.msg_controllen = 0;
-    } while (call.wait(EPOLLOUT, "sendmsg"));
-    return sent_or_error(sent);
+        if (!call.wait(EPOLLOUT, "sendmsg"))
+            return sent_or_error(sent);
+    }
 }
 
 } // namespace weft::detail::io

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -92,6 +93,30 @@ inline int poll_now(pollfd* fds, std::size_t count) noexcept {
 inline int select_now(int count, fd_set* read, fd_set* write, fd_set* except) noexcept {
     timespec no_time{};
     return static_cast<int>(::syscall(SYS_pselect6, count, read, write, except, &no_time, nullptr));
+}
+
+// Doesn't wait.
+inline int epoll_now(int epoll, epoll_event* events, int most) noexcept {
+    return static_cast<int>(::syscall(SYS_epoll_pwait, epoll, events, most, 0, nullptr, NSIG / 8));
+}
+
+inline pid_t wait_process(pid_t which, int* status, int options, rusage* usage) noexcept {
+    return static_cast<pid_t>(::syscall(SYS_wait4, which, status, options, usage));
+}
+
+inline int wait_id(int type, unsigned id, siginfo_t* info, int options, rusage* usage) noexcept {
+    return static_cast<int>(::syscall(SYS_waitid, type, id, info, options, usage));
+}
+
+// A descriptor that is readable once the process has ended.
+inline int open_process(unsigned process) noexcept {
+    return static_cast<int>(::syscall(SYS_pidfd_open, process, 0));
+}
+
+// Takes a pending signal of `set`, which is blocked; EAGAIN if none is.
+inline int take_signal(sigset_t const* set, siginfo_t* info) noexcept {
+    timespec const no_time{};
+    return static_cast<int>(::syscall(SYS_rt_sigtimedwait, set, info, &no_time, NSIG / 8));
 }
 
 // The events of `wanted` (POLLIN, ...) and errors that `fd` shows right now; 0 if none.

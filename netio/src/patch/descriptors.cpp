@@ -3,22 +3,26 @@
 // Opening and closing are noted from every thread, worker or not: a number that another thread closes and opens again
 // must not be taken for what it was.
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 
 #include "../descriptor.hpp"
 #include "../io.hpp"
 #include "../io_call.hpp"
 #include "libc_function.hpp"
+#include "on_fiber.hpp"
+#include "vfork.hpp"
 
-using weft::detail::current_fiber;
 using weft::detail::descriptor;
+using weft::detail::in_vfork_child;
 using weft::detail::libc_function;
+using weft::detail::on_fiber;
 namespace io = weft::detail::io;
 
 namespace {
@@ -41,14 +45,25 @@ constexpr libc_function<"ioctl", int(int, unsigned long, void*)> libc_ioctl;
 constexpr libc_function<"__read_chk", ssize_t(int, void*, size_t, size_t)> libc_read_chk;
 
 void note_status(int fd, bool nonblocking) noexcept {
-    if (descriptor* const entry = weft::detail::known_descriptor(fd))
+    descriptor* const entry = weft::detail::known_descriptor(fd);
+    if (entry != nullptr && !in_vfork_child)
         weft::detail::set_flag(*entry, descriptor::nonblocking, nonblocking);
 }
 
+void note_closing(int fd) noexcept {
+    if (!in_vfork_child)
+        weft::detail::descriptor_closing(fd);
+}
+
 int note_duplicate(int from, int to) noexcept {
-    if (to >= 0 && from != to)
+    if (to >= 0 && from != to && !in_vfork_child)
         weft::detail::descriptor_duplicated(from, to);
     return to;
+}
+
+int fail(int error) noexcept {
+    errno = error;
+    return -1;
 }
 
 // fcntl takes no argument, an int or a pointer: libc's own passes on whatever register it would be in, and so do we.
@@ -63,8 +78,22 @@ int control(int fd, int command, void* argument) noexcept {
     return result;
 }
 
-[[gnu::constructor]] void watch_forks() {
-    ::pthread_atfork(nullptr, weft::detail::descriptors_forked, weft::detail::descriptors_forked);
+// Closes what is open from `first` to `last`, but for what is weft's own.
+template <class CloseRange> int close_all(unsigned first, unsigned last, CloseRange close_range) noexcept {
+    if (in_vfork_child)
+        return close_range(first, last);
+    int result = 0;
+    while (auto const hidden = weft::detail::next_hidden(first, last)) {
+        if (*hidden > first) {
+            weft::detail::descriptors_closing(first, *hidden - 1);
+            result = close_range(first, *hidden - 1);
+        }
+        if (*hidden == last || result != 0)
+            return result;
+        first = *hidden + 1;
+    }
+    weft::detail::descriptors_closing(first, last);
+    return close_range(first, last);
 }
 
 } // namespace
@@ -72,49 +101,58 @@ int control(int fd, int command, void* argument) noexcept {
 extern "C" {
 
 ssize_t read(int fd, void* buffer, size_t size) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_read(fd, buffer, size);
     return io::read(fd, buffer, size);
 }
 
 ssize_t readv(int fd, iovec const* parts, int count) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_readv(fd, parts, count);
     return io::read(fd, parts, count);
 }
 
 ssize_t write(int fd, void const* data, size_t size) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_write(fd, data, size);
     return io::write(fd, data, size);
 }
 
 ssize_t writev(int fd, iovec const* parts, int count) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_writev(fd, parts, count);
     return io::write(fd, parts, count);
 }
 
+// What is weft's own is not open, as far as the program can tell.
 int close(int fd) {
-    weft::detail::descriptor_closing(fd);
+    if (weft::detail::is_hidden(fd) && !in_vfork_child)
+        return fail(EBADF);
+    note_closing(fd);
     return libc_close(fd);
 }
 
 int close_range(unsigned first, unsigned last, int flags) noexcept {
-    if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0)
-        weft::detail::descriptors_closing(first, last);
-    return libc_close_range(first, last, flags);
+    if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) != 0 || first > last)
+        return libc_close_range(first, last, flags);
+    return close_all(first, last,
+                     [flags](unsigned from, unsigned to) { return libc_close_range(from, to, flags); });
 }
 
 void closefrom(int first) noexcept {
-    weft::detail::descriptors_closing(static_cast<unsigned>(first < 0 ? 0 : first), ~0U);
-    libc_closefrom(first);
+    close_all(static_cast<unsigned>(first < 0 ? 0 : first), ~0U, [](unsigned from, unsigned to) {
+        if (to == ~0U)
+            libc_closefrom(static_cast<int>(from));
+        else
+            libc_close_range(from, to, 0);
+        return 0;
+    });
 }
 
 // libc closes the descriptor inside, by its own name for it.
 int fclose(FILE* stream) {
     if (int const fd = ::fileno(stream); fd >= 0)
-        weft::detail::descriptor_closing(fd);
+        note_closing(fd);
     return libc_fclose(stream);
 }
 
@@ -124,14 +162,20 @@ int shutdown(int fd, int how) noexcept { return libc_shutdown(fd, how); }
 int dup(int fd) noexcept { return note_duplicate(fd, libc_dup(fd)); }
 
 int dup2(int from, int to) noexcept {
-    if (from != to && ::fcntl(from, F_GETFD) >= 0)
-        weft::detail::descriptor_closing(to);
+    if (from != to && ::fcntl(from, F_GETFD) >= 0) {
+        if (weft::detail::is_hidden(to) && !in_vfork_child)
+            return fail(EBUSY);
+        note_closing(to);
+    }
     return note_duplicate(from, libc_dup2(from, to));
 }
 
 int dup3(int from, int to, int flags) noexcept {
-    if (from != to && ::fcntl(from, F_GETFD) >= 0)
-        weft::detail::descriptor_closing(to);
+    if (from != to && ::fcntl(from, F_GETFD) >= 0) {
+        if (weft::detail::is_hidden(to) && !in_vfork_child)
+            return fail(EBUSY);
+        note_closing(to);
+    }
     return note_duplicate(from, libc_dup3(from, to, flags));
 }
 
@@ -163,7 +207,7 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
 }
 
 ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
-    if (current_fiber == nullptr || size > room)
+    if (!on_fiber() || size > room)
         return libc_read_chk(fd, buffer, size, room);
     return io::read(fd, buffer, size);
 }

@@ -7,10 +7,11 @@
 #include "../io.hpp"
 #include "../io_call.hpp"
 #include "libc_function.hpp"
+#include "on_fiber.hpp"
 
-using weft::detail::current_fiber;
 using weft::detail::descriptor;
 using weft::detail::libc_function;
+using weft::detail::on_fiber;
 namespace io = weft::detail::io;
 
 namespace {
@@ -50,14 +51,14 @@ extern "C" {
 
 int socket(int domain, int type, int protocol) noexcept {
     int const fd = libc_socket(domain, type, protocol);
-    if (current_fiber != nullptr && fd >= 0)
+    if (on_fiber() && fd >= 0)
         io::opened_socket(fd, domain, type, protocol);
     return fd;
 }
 
 int socketpair(int domain, int type, int protocol, int fds[2]) noexcept {
     int const result = libc_socketpair(domain, type, protocol, fds);
-    if (current_fiber != nullptr && result == 0) {
+    if (on_fiber() && result == 0) {
         io::opened_socket(fds[0], domain, type, protocol);
         io::opened_socket(fds[1], domain, type, protocol);
     }
@@ -65,55 +66,55 @@ int socketpair(int domain, int type, int protocol, int fds[2]) noexcept {
 }
 
 int accept(int fd, sockaddr* address, socklen_t* length) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_accept(fd, address, length);
     return io::accept(fd, address, length, 0);
 }
 
 int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_accept4(fd, address, length, flags);
     return io::accept(fd, address, length, flags);
 }
 
 int connect(int fd, sockaddr const* address, socklen_t length) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_connect(fd, address, length);
     return io::connect(fd, address, length);
 }
 
 ssize_t recv(int fd, void* buffer, size_t size, int flags) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_recv(fd, buffer, size, flags);
     return io::receive(fd, buffer, size, flags);
 }
 
 ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* length) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_recvfrom(fd, buffer, size, flags, address, length);
     return io::receive(fd, buffer, size, flags, address, length);
 }
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_recvmsg(fd, message, flags);
     return io::receive(fd, message, flags);
 }
 
 ssize_t send(int fd, void const* data, size_t size, int flags) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_send(fd, data, size, flags);
     return io::send(fd, data, size, flags);
 }
 
 ssize_t sendto(int fd, void const* data, size_t size, int flags, sockaddr const* address, socklen_t length) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_sendto(fd, data, size, flags, address, length);
     return io::send(fd, data, size, flags, address, length);
 }
 
 ssize_t sendmsg(int fd, msghdr const* message, int flags) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_sendmsg(fd, message, flags);
     return io::send(fd, message, flags);
 }
@@ -128,14 +129,14 @@ int setsockopt(int fd, int level, int option, void const* value, socklen_t lengt
 
 // What _FORTIFY_SOURCE makes of the names above: libc's version checks the sizes, and aborts with its own message.
 ssize_t __recv_chk(int fd, void* buffer, size_t size, size_t room, int flags) {
-    if (current_fiber == nullptr || size > room)
+    if (!on_fiber() || size > room)
         return libc_recv_chk(fd, buffer, size, room, flags);
     return io::receive(fd, buffer, size, flags);
 }
 
 ssize_t __recvfrom_chk(int fd, void* buffer, size_t size, size_t room, int flags, sockaddr* address,
                        socklen_t* length) {
-    if (current_fiber == nullptr || size > room)
+    if (!on_fiber() || size > room)
         return libc_recvfrom_chk(fd, buffer, size, room, flags, address, length);
     return io::receive(fd, buffer, size, flags, address, length);
 }

@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -10,9 +11,12 @@
 #include <weft/detail/park.hpp>
 
 #include "libc_function.hpp"
+#include "on_fiber.hpp"
+#include "user_memory.hpp"
 
-using weft::detail::current_fiber;
+using weft::detail::copy_in;
 using weft::detail::libc_function;
+using weft::detail::on_fiber;
 
 namespace {
 
@@ -23,15 +27,16 @@ constexpr libc_function<"clock_nanosleep", int(clockid_t, int, timespec const*, 
     libc_clock_nanosleep;
 constexpr libc_function<"sched_yield", int()> libc_sched_yield;
 
-template <class Duration> void sleep_for(Duration duration, char const* operation) noexcept {
-    weft::time_point const deadline = weft::deadline_after(duration);
-    if (deadline != weft::never) {
-        weft::detail::sleep_until({.operation = operation}, deadline);
-        return;
-    }
-    // Longer than the clock can say: no deadline, and nobody wakes us.
-    weft::detail::begin_park(*current_fiber);
-    weft::detail::park({.operation = operation}, weft::never);
+// False if a handler has run before `deadline`.
+bool sleep_until(weft::time_point deadline, char const* operation) noexcept {
+    return weft::detail::sleep_until({.operation = operation}, deadline,
+                                     weft::detail::interruption::always) !=
+           weft::detail::wake_cause::interrupted;
+}
+
+// What is left of a sleep; rounded up, so that who sleeps it, too, sleeps long enough.
+template <class Duration> Duration left_until(weft::time_point deadline) noexcept {
+    return std::max(std::chrono::ceil<Duration>(deadline - weft::clock::now()), Duration::zero());
 }
 
 bool valid(timespec const& time) noexcept {
@@ -43,14 +48,26 @@ std::chrono::nanoseconds fraction(timespec const& time) noexcept {
     return std::chrono::nanoseconds(time.tv_nsec);
 }
 
-void sleep_for(timespec const& time, char const* operation) noexcept {
+weft::time_point deadline_of(timespec const& time) noexcept {
     // Seconds are wider than nanoseconds can count.
-    using long_nanoseconds = std::chrono::duration<long double, std::nano>;
-    sleep_for(long_nanoseconds(std::chrono::duration<long double>(time.tv_sec)) + fraction(time), operation);
+    return weft::deadline_after(std::chrono::duration<long double>(time.tv_sec) + fraction(time));
 }
 
-// Until `clock` shows `time`. A clock that can be set is looked at again: it may have been set back.
-void sleep_until(clockid_t clock, timespec const& time) noexcept {
+// 0, or EINTR with what is left in `left`, if that is asked for.
+int sleep_for(timespec const& time, timespec* left, char const* operation) noexcept {
+    weft::time_point const deadline = deadline_of(time);
+    if (sleep_until(deadline, operation))
+        return 0;
+    if (left != nullptr) {
+        auto const rest = left_until<std::chrono::nanoseconds>(deadline);
+        auto const seconds = std::chrono::floor<std::chrono::seconds>(rest);
+        *left = {.tv_sec = seconds.count(), .tv_nsec = (rest - seconds).count()};
+    }
+    return EINTR;
+}
+
+// Until `clock` shows `time`: 0, or EINTR. A clock that can be set is looked at again: it may have been set back.
+int sleep_until(clockid_t clock, timespec const& time) noexcept {
     for (;;) {
         timespec now{};
         ::clock_gettime(clock, &now);
@@ -58,8 +75,9 @@ void sleep_until(clockid_t clock, timespec const& time) noexcept {
             std::chrono::duration<long double>(static_cast<long double>(time.tv_sec) - now.tv_sec) +
             (fraction(time) - fraction(now));
         if (left <= left.zero())
-            return;
-        sleep_for(left, "clock_nanosleep");
+            return 0;
+        if (!sleep_until(weft::deadline_after(left), "clock_nanosleep"))
+            return EINTR;
     }
 }
 
@@ -73,39 +91,54 @@ bool can_wait_for(clockid_t clock) noexcept {
 extern "C" {
 
 unsigned sleep(unsigned seconds) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_sleep(seconds);
-    sleep_for(std::chrono::seconds(seconds), "sleep");
-    return 0;
+    weft::time_point const deadline = weft::deadline_after(std::chrono::seconds(seconds));
+    if (sleep_until(deadline, "sleep"))
+        return 0;
+    return static_cast<unsigned>(
+        std::chrono::floor<std::chrono::seconds>(left_until<std::chrono::nanoseconds>(deadline)).count());
 }
 
 int usleep(useconds_t microseconds) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_usleep(microseconds);
-    sleep_for(std::chrono::microseconds(microseconds), "usleep");
-    return 0;
+    if (sleep_until(weft::deadline_after(std::chrono::microseconds(microseconds)), "usleep"))
+        return 0;
+    errno = EINTR;
+    return -1;
 }
 
 int nanosleep(timespec const* time, timespec* left) {
-    if (current_fiber == nullptr || !valid(*time))
+    timespec asked{};
+    if (!on_fiber())
         return libc_nanosleep(time, left);
-    sleep_for(*time, "nanosleep");
-    return 0;
+    if (!copy_in(asked, time))
+        return -1;
+    if (!valid(asked))
+        return libc_nanosleep(time, left);
+    if (sleep_for(asked, left, "nanosleep") == 0)
+        return 0;
+    errno = EINTR;
+    return -1;
 }
 
 // Clocks of CPU time go to libc: no event of ours comes from them.
 int clock_nanosleep(clockid_t clock, int flags, timespec const* time, timespec* left) {
-    if (current_fiber == nullptr || !valid(*time) || !can_wait_for(clock))
+    timespec asked{};
+    if (!on_fiber())
+        return libc_clock_nanosleep(clock, flags, time, left);
+    if (!copy_in(asked, time))
+        return errno;
+    if (!valid(asked) || !can_wait_for(clock))
         return libc_clock_nanosleep(clock, flags, time, left);
     if ((flags & TIMER_ABSTIME) != 0)
-        sleep_until(clock, *time);
-    else
-        sleep_for(*time, "clock_nanosleep");
-    return 0;
+        return sleep_until(clock, asked);
+    return sleep_for(asked, left, "clock_nanosleep");
 }
 
 int sched_yield() noexcept {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_sched_yield();
     weft::detail::yield();
     return 0;

@@ -1,29 +1,62 @@
 // The patched calls that wait for several descriptors at once.
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-
-#include <weft/detail/fiber_core.hpp>
+#include <csignal>
 
 #include "../io.hpp"
 #include "libc_function.hpp"
+#include "on_fiber.hpp"
+#include "signal_mask.hpp"
+#include "user_memory.hpp"
 
-using weft::detail::current_fiber;
+using weft::detail::copy_in;
 using weft::detail::libc_function;
+using weft::detail::on_fiber;
+using weft::detail::scoped_signal_mask;
 namespace io = weft::detail::io;
 
 namespace {
 
 constexpr libc_function<"poll", int(pollfd*, nfds_t, int)> libc_poll;
+constexpr libc_function<"ppoll", int(pollfd*, nfds_t, timespec const*, sigset_t const*)> libc_ppoll;
 constexpr libc_function<"__poll_chk", int(pollfd*, nfds_t, int, size_t)> libc_poll_chk;
+constexpr libc_function<"__ppoll_chk", int(pollfd*, nfds_t, timespec const*, sigset_t const*, size_t)>
+    libc_ppoll_chk;
 constexpr libc_function<"select", int(int, fd_set*, fd_set*, fd_set*, timeval*)> libc_select;
+constexpr libc_function<"pselect", int(int, fd_set*, fd_set*, fd_set*, timespec const*, sigset_t const*)>
+    libc_pselect;
+constexpr libc_function<"epoll_wait", int(int, epoll_event*, int, int)> libc_epoll_wait;
+constexpr libc_function<"epoll_pwait", int(int, epoll_event*, int, int, sigset_t const*)> libc_epoll_pwait;
+constexpr libc_function<"epoll_pwait2", int(int, epoll_event*, int, timespec const*, sigset_t const*)>
+    libc_epoll_pwait2;
 
 weft::time_point deadline_of(int milliseconds) noexcept {
     return milliseconds < 0 ? weft::never : weft::deadline_after(std::chrono::milliseconds(milliseconds));
+}
+
+// The deadline that `timeout` makes, null being none. False with EFAULT or EINVAL.
+bool take_timeout(timespec const* timeout, weft::time_point& deadline) noexcept {
+    using long_seconds =
+        std::chrono::duration<long double>; // of which there may be more than nanoseconds can count
+    constexpr long second = 1'000'000'000;
+    timespec asked{};
+    deadline = weft::never;
+    if (timeout == nullptr)
+        return true;
+    if (!copy_in(asked, timeout))
+        return false;
+    if (asked.tv_sec < 0 || asked.tv_nsec < 0 || asked.tv_nsec >= second) {
+        errno = EINVAL;
+        return false;
+    }
+    deadline = weft::deadline_after(long_seconds(asked.tv_sec) + std::chrono::nanoseconds(asked.tv_nsec));
+    return true;
 }
 
 // Linux tells through the timeout how much of it was left.
@@ -34,36 +67,95 @@ void tell_what_is_left(timeval& timeout, weft::time_point deadline) noexcept {
     timeout.tv_usec = std::chrono::floor<std::chrono::microseconds>(left - seconds).count();
 }
 
+// The mask changes before the first look, and what was pending is handled then: it ends the wait, as it would in the kernel.
+template <class Wait> int with_mask(sigset_t const* mask, timespec const* timeout, Wait wait) noexcept {
+    weft::time_point deadline;
+    if (!take_timeout(timeout, deadline))
+        return -1;
+    io::wait_limit const limit = deadline;
+    scoped_signal_mask const scope(mask);
+    return wait(limit);
+}
+
 } // namespace
 
 extern "C" {
 
 int poll(pollfd* fds, nfds_t count, int timeout) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_poll(fds, count, timeout);
     return io::poll(fds, count, deadline_of(timeout));
 }
 
+int ppoll(pollfd* fds, nfds_t count, timespec const* timeout, sigset_t const* mask) {
+    if (!on_fiber())
+        return libc_ppoll(fds, count, timeout, mask);
+    return with_mask(mask, timeout, [=](io::wait_limit const& limit) { return io::poll(fds, count, limit); });
+}
+
 int select(int count, fd_set* read, fd_set* write, fd_set* except, timeval* timeout) {
-    if (current_fiber == nullptr)
+    if (!on_fiber())
         return libc_select(count, read, write, except, timeout);
-    if (timeout == nullptr)
-        return io::select(count, read, write, except, weft::never);
-    if (timeout->tv_sec < 0 || timeout->tv_usec < 0) {
-        errno = EINVAL;
-        return -1;
+    timeval asked{};
+    weft::time_point deadline = weft::never;
+    if (timeout != nullptr) {
+        if (!copy_in(asked, timeout))
+            return -1;
+        if (asked.tv_sec < 0 || asked.tv_usec < 0) {
+            errno = EINVAL;
+            return -1;
+        }
+        deadline = weft::deadline_after(std::chrono::duration<long double>(asked.tv_sec) +
+                                        std::chrono::microseconds(asked.tv_usec));
     }
-    weft::time_point const deadline = weft::deadline_after(std::chrono::seconds(timeout->tv_sec) +
-                                                           std::chrono::microseconds(timeout->tv_usec));
     int const result = io::select(count, read, write, except, deadline);
-    tell_what_is_left(*timeout, deadline);
+    int const error = errno;
+    if (timeout != nullptr)
+        tell_what_is_left(*timeout, deadline);
+    errno = error;
     return result;
 }
 
+int pselect(int count, fd_set* read, fd_set* write, fd_set* except, timespec const* timeout,
+            sigset_t const* mask) {
+    if (!on_fiber())
+        return libc_pselect(count, read, write, except, timeout, mask);
+    return with_mask(mask, timeout, [=](io::wait_limit const& limit) {
+        return io::select(count, read, write, except, limit);
+    });
+}
+
+int epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
+    if (!on_fiber())
+        return libc_epoll_wait(epoll, events, most, timeout);
+    return io::epoll_wait(epoll, events, most, deadline_of(timeout));
+}
+
+int epoll_pwait(int epoll, epoll_event* events, int most, int timeout, sigset_t const* mask) {
+    if (!on_fiber())
+        return libc_epoll_pwait(epoll, events, most, timeout, mask);
+    timespec const limit{.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1'000'000L};
+    return with_mask(mask, timeout < 0 ? nullptr : &limit,
+                     [=](io::wait_limit const& until) { return io::epoll_wait(epoll, events, most, until); });
+}
+
+int epoll_pwait2(int epoll, epoll_event* events, int most, timespec const* timeout, sigset_t const* mask) {
+    if (!on_fiber())
+        return libc_epoll_pwait2(epoll, events, most, timeout, mask);
+    return with_mask(mask, timeout,
+                     [=](io::wait_limit const& limit) { return io::epoll_wait(epoll, events, most, limit); });
+}
+
 int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t room) {
-    if (current_fiber == nullptr || count > room / sizeof *fds)
+    if (count > room / sizeof *fds || !on_fiber())
         return libc_poll_chk(fds, count, timeout, room);
     return io::poll(fds, count, deadline_of(timeout));
+}
+
+int __ppoll_chk(pollfd* fds, nfds_t count, timespec const* timeout, sigset_t const* mask, size_t room) {
+    if (count > room / sizeof *fds)
+        return libc_ppoll_chk(fds, count, timeout, mask, room);
+    return ppoll(fds, count, timeout, mask);
 }
 
 // libc's own older names, which old binaries call.

@@ -1,0 +1,29 @@
+// patched_calls: the list of the names of libc that weft defines, and how it carries each out. docs/reference/patched-calls.md
+// is checked against it, `weft doctor` reads it, and so does the check that programs really call ours.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace weft::detail {
+
+enum class call_kind : std::uint8_t {
+    parks,    // where libc's would block the thread, the fiber waits
+    offloads, // another thread makes the call, the fiber waits for it
+    notes,    // doesn't wait; weft must know of it
+};
+
+struct patched_call {
+    char const* name;
+    call_kind kind;
+    void (*address)(); // of our function
+};
+
+// Sorted by name.
+std::span<patched_call const> patched_calls() noexcept;
+
+// A name that the dynamic linker resolves to another function than ours, so that what other libraries call is not
+// patched; null if there is none.
+char const* first_unpatched_call() noexcept;
+
+} // namespace weft::detail

@@ -1,0 +1,75 @@
+// libweft_preload.so: the patch layer for programs that were not built with weft. Loaded by LD_PRELOAD (`weft run` sets it),
+// it runs the program's main() as a fiber, on the main thread's own stack.
+//
+// From the environment:
+//   WEFT_RUN_STATISTICS=PID   at its exit, process PID prints on stderr how often it parked and what it called
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include <weft/detail/call_counts.hpp>
+#include <weft/run.hpp>
+
+#include "epoll_engine.hpp"
+#include "patch/libc_function.hpp"
+#include "patch/patched_calls.hpp"
+
+namespace {
+
+using main_function = int(int, char**, char**);
+
+main_function* program_main = nullptr;
+int statistics_output = -1;
+
+// Programs close their standard error at exit, before us.
+int keep_standard_error() noexcept {
+    constexpr int out_of_the_way = 900;
+    int const kept = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, out_of_the_way);
+    return kept >= 0 ? kept : STDERR_FILENO;
+}
+
+bool asked_for_statistics() noexcept {
+    char const* const process = std::getenv("WEFT_RUN_STATISTICS");
+    return process != nullptr && std::atol(process) == ::getpid();
+}
+
+void print_statistics() noexcept {
+    weft::detail::call_counts const& counts = weft::detail::thread_counts;
+    ::dprintf(statistics_output, "weft: parked %llu times, %llu patched calls, %llu offloaded\n",
+              static_cast<unsigned long long>(counts.parked), static_cast<unsigned long long>(counts.patched),
+              static_cast<unsigned long long>(counts.offloaded));
+}
+
+int main_on_fiber(int argc, char** argv, char** environment) {
+    if (char const* const missed = weft::detail::first_unpatched_call()) {
+        ::dprintf(
+            STDERR_FILENO,
+            "weft: the program's calls of %s go to another library's function, not to weft's; is something else "
+            "preloaded before libweft_preload.so, or weft linked in, too?\n",
+            missed);
+        ::_exit(126);
+    }
+    if (asked_for_statistics()) {
+        statistics_output = keep_standard_error();
+        std::atexit(print_statistics);
+    }
+    using weft::detail::epoll_engine;
+    weft::run_options options;
+    options.make_engine = [] { return std::make_unique<epoll_engine>(epoll_engine::opening::when_needed); };
+    return weft::run([=] { return program_main(argc, argv, environment); }, options);
+}
+
+} // namespace
+
+extern "C" int __libc_start_main(main_function* main, int argc, char** argv, void (*init)(), void (*fini)(),
+                                 void (*rtld_fini)(), void* stack_end) {
+    using start = int(main_function*, int, char**, void (*)(), void (*)(), void (*)(), void*);
+    program_main = main;
+    auto const libc_start = reinterpret_cast<start*>(weft::detail::find_next("__libc_start_main"));
+    return libc_start(main_on_fiber, argc, argv, init, fini, rtld_fini, stack_end);
+}
