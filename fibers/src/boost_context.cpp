@@ -8,6 +8,8 @@
 #include <boost/fiber/context.hpp>
 #include <boost/fiber/properties.hpp>
 
+#include <weft/detail/lock_owner.hpp>
+
 #include "sanitizer.hpp"
 #include "worker.hpp"
 
@@ -71,6 +73,7 @@ fiber_core& core_of(fibers::context& context, worker& home) noexcept {
         link->core->context = &context;
         link->core->home = &home;
         link->core->id = home.next_id();
+        link->core->lock_owner = fiber_lock_owner(link->core->id);
         set_name(*link->core, "boost fiber");
     }
     return *link->core;

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include <weft/detail/fiber_core.hpp>
+#include <weft/detail/lock_owner.hpp>
 #include <weft/detail/task.hpp>
 #include <weft/detail/waiter.hpp>
 
@@ -15,6 +16,7 @@
 namespace weft::detail {
 
 __thread fiber_core* current_fiber = nullptr;
+__thread int current_lock_owner = 0;
 
 void set_name(fiber_core& fiber, std::string_view name) noexcept {
     std::size_t const length = std::min(name.size(), fiber_core::name_capacity - 1);
@@ -50,6 +52,7 @@ void launch(launch_site const& site, fiber_core& core, spawn_options const& opti
     core.home = this_worker;
     core.stack = site.stack;
     core.id = this_worker->next_id();
+    core.lock_owner = fiber_lock_owner(core.id);
     if (options.name.empty())
         std::snprintf(core.name, sizeof core.name, "fiber %llu", static_cast<unsigned long long>(core.id));
     else

@@ -7,6 +7,7 @@
 namespace weft::detail {
 
 __thread std::uint32_t volatile handled_signals = 0;
+__thread bool in_signal_handler = false;
 
 void signal_handled(bool restarts) noexcept {
     handled_signals = handled_signals + 1;

@@ -20,6 +20,12 @@ constexpr std::size_t most_threads = 64;
 constexpr std::size_t thread_stack = std::size_t{512} * 1024; // resolvers' modules are deep
 constexpr auto idle_time = std::chrono::seconds(5);
 
+void make_and_wake(offloaded_call& call) noexcept {
+    fiber_core& fiber = *call.fiber; // `call` is gone when the fiber runs
+    call.make(call);
+    wake(fiber, wake_cause::notified);
+}
+
 // Threads: any. What waits here is plain threads; fibers hold the lock for a few instructions.
 class offload_pool {
 public:
@@ -59,9 +65,7 @@ private:
                     last_ = nullptr;
                 --queued_;
                 lock_.unlock();
-                fiber_core& fiber = *call->fiber; // `call` is gone when the fiber runs
-                call->make(*call);
-                wake(fiber, wake_cause::notified);
+                make_and_wake(*call);
                 continue;
             }
             ++idle_;
@@ -78,26 +82,12 @@ private:
     }
 
     bool start_thread() noexcept {
-        sigset_t all;
-        sigset_t previous;
-        sigfillset(&all);
-        pthread_attr_t attributes;
-        if (::pthread_attr_init(&attributes) != 0)
-            return false;
-        ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        ::pthread_attr_setstacksize(&attributes, thread_stack);
-        ::pthread_sigmask(SIG_SETMASK, &all, &previous);
-        pthread_t thread{};
-        int const error = ::pthread_create(
-            &thread, &attributes,
+        return start_helper(
             [](void* self) -> void* {
                 static_cast<offload_pool*>(self)->serve();
                 return nullptr;
             },
-            this);
-        ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-        ::pthread_attr_destroy(&attributes);
-        return error == 0;
+            this, thread_stack);
     }
 
     // The others will come to the queue; if there are none, the caller is the one that is left.
@@ -114,9 +104,7 @@ private:
         while (all != nullptr) {
             offloaded_call& call = *all;
             all = call.next;
-            fiber_core& fiber = *call.fiber;
-            call.make(call);
-            wake(fiber, wake_cause::notified);
+            make_and_wake(call);
         }
     }
 
@@ -140,6 +128,37 @@ offload_pool& pool() {
 }
 
 } // namespace
+
+bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) noexcept {
+    sigset_t all;
+    sigset_t previous;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    if (::pthread_attr_init(&attributes) != 0)
+        return false;
+    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    ::pthread_attr_setstacksize(&attributes, stack);
+    ::pthread_sigmask(SIG_SETMASK, &all, &previous);
+    pthread_t thread{};
+    int const error = ::pthread_create(&thread, &attributes, function, argument);
+    ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+    ::pthread_attr_destroy(&attributes);
+    return error == 0;
+}
+
+bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
+    call.fiber = current_fiber;
+    begin_park(*current_fiber);
+    auto const make = [](void* argument) -> void* {
+        make_and_wake(*static_cast<offloaded_call*>(argument));
+        return nullptr;
+    };
+    if (!start_helper(make, &call, thread_stack) && cancel_park(*current_fiber))
+        return false;
+    ++thread_counts.offloaded;
+    park({.operation = operation}, never);
+    return true;
+}
 
 void offload_call(offloaded_call& call, char const* operation) noexcept {
     ++thread_counts.offloaded;

@@ -1,4 +1,5 @@
 #include <weft/detail/call_counts.hpp>
+#include <weft/detail/interrupt.hpp>
 #include <weft/detail/park.hpp>
 
 #include "worker.hpp"
@@ -60,7 +61,7 @@ bool claim(fiber_core& fiber, wake_cause cause) noexcept {
 
 void deliver(fiber_core& fiber) noexcept {
     worker& home = *fiber.home;
-    if (this_worker == &home) {
+    if (this_worker == &home && !in_signal_handler) {
         home.make_ready(fiber);
     } else {
         fiber.remote_wake.deliver = deliver_wake;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include <weft/detail/parking_lot.hpp>
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
@@ -125,6 +126,7 @@ void watch_forks() {
     static std::once_flag once;
     std::call_once(once, [] {
         ::pthread_atfork(nullptr, nullptr, [] {
+            forget_parked();
             if (this_worker != nullptr && current_fiber != nullptr)
                 this_worker->survive_fork();
         });

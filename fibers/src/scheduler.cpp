@@ -4,6 +4,8 @@
 
 #include <boost/fiber/context.hpp>
 
+#include <weft/detail/lock_owner.hpp>
+
 #include "boost_context.hpp"
 #include "sanitizer.hpp"
 #include "worker.hpp"
@@ -13,6 +15,7 @@ namespace weft::detail {
 scheduler::scheduler(worker& home, fiber_core& main) : home_(home), running_(&main), errno_(&errno) {
     set_name(dispatcher_, "dispatcher");
     dispatcher_.home = &home;
+    dispatcher_.lock_owner = main.lock_owner;
 }
 
 void scheduler::awakened(boost::fibers::context* context) noexcept {
@@ -46,6 +49,7 @@ void scheduler::swap_state(fiber_core& from, fiber_core& to) noexcept {
     to.calls_since_switch = 0;
     running_ = &to;
     current_fiber = &to == &dispatcher_ ? nullptr : &to;
+    current_lock_owner = to.lock_owner;
     start_switch(from, to);
 }
 

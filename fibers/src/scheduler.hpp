@@ -40,8 +40,11 @@ public:
 
     [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
 
-    // Forgets those that are ready: they are gone.
-    void clear_ready() noexcept { ready_ = {}; }
+    // In the child of a fork, whose thread has another id: forgets those that are ready, as they are gone.
+    void survive_fork(int lock_owner) noexcept {
+        ready_ = {};
+        dispatcher_.lock_owner = lock_owner;
+    }
 
     // Leaves the running fiber, which is parked or ready, for another one.
     void switch_out() noexcept;

@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <cerrno>
 
 #include <weft/detail/park.hpp>
@@ -26,7 +28,43 @@ wake_cause wait_on_thread(std::atomic<std::uint32_t>& word, time_point deadline)
     }
 }
 
+// A cancellation point in which the thread can be cancelled at any instruction: which is why nothing happens in it but the wait.
+long cancellable_futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
+    int type = 0;
+    ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    long const result = futex_wait(word, expected, deadline);
+    int const error = errno;
+    ::pthread_setcanceltype(type, nullptr);
+    errno = error;
+    return result;
+}
+
+wake_cause wait_on_thread_cancellable(std::atomic<std::uint32_t>& word, time_point deadline,
+                                      bool interruptible) {
+    for (;;) {
+        std::uint32_t present = word.load(std::memory_order_acquire);
+        if (present == woken)
+            return wake_cause::notified;
+        if (present == claimed) { // it will be woken, which a cancellation must not lose
+            futex_wait(word, present, never);
+            continue;
+        }
+        if (cancellable_futex_wait(word, present, deadline) == -1 &&
+            (errno == ETIMEDOUT || (errno == EINTR && interruptible))) {
+            auto const cause = errno == EINTR ? wake_cause::interrupted : wake_cause::timed_out;
+            if (word.compare_exchange_strong(present, gone, std::memory_order_acq_rel))
+                return cause;
+        }
+    }
+}
+
 } // namespace
+
+wake_cause waiter::wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible) {
+    if (fiber != nullptr)
+        return park(reason, deadline, interruptible);
+    return wait_on_thread_cancellable(thread_state, deadline, interruptible != interruption::none);
+}
 
 void waiter::begin() noexcept {
     if (fiber != nullptr)

@@ -11,6 +11,7 @@
 #include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/operations.hpp>
 
+#include <weft/detail/lock_owner.hpp>
 #include <weft/detail/park.hpp>
 
 #include "boost_context.hpp"
@@ -60,6 +61,7 @@ worker::worker(worker_group& group, std::size_t index)
     main_.home = this;
     main_.stack = thread_stack();
     main_.id = next_id();
+    main_.lock_owner = lock_owner();
     set_name(main_, "main");
     adopt_main_context(main_);
     auto made = std::make_unique<scheduler>(*this, main_);
@@ -260,7 +262,10 @@ void worker::survive_fork() noexcept {
     first_live_ = last_live_ = orphan_ ? &self : nullptr;
     self.timer_due = never;
     timers_.clear();
-    scheduler_->clear_ready();
+    current_lock_owner = 0;
+    main_.lock_owner = lock_owner();
+    current_lock_owner = self.lock_owner;
+    scheduler_->survive_fork(main_.lock_owner);
     inbox_.clear();
     interrupts_.store(0, std::memory_order_relaxed);
     sleeping_.store(sleep_state::awake, std::memory_order_relaxed);

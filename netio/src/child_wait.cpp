@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 
+#include <weft/detail/offload.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/spinlock.hpp>
 
@@ -101,19 +102,7 @@ watchers& all_watchers() {
 
 bool watchers::start(watcher& one) noexcept {
     constexpr std::size_t stack = std::size_t{64} * 1024;
-    sigset_t all;
-    sigset_t previous;
-    sigfillset(&all);
-    pthread_attr_t attributes;
-    if (::pthread_attr_init(&attributes) != 0)
-        return false;
-    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    ::pthread_attr_setstacksize(&attributes, stack);
-    // The program's handlers run on the program's threads.
-    ::pthread_sigmask(SIG_SETMASK, &all, &previous);
-    pthread_t thread{};
-    int const error = ::pthread_create(
-        &thread, &attributes,
+    return start_helper(
         [](void* self) -> void* {
             auto& mine = *static_cast<watcher*>(self);
             siginfo_t info{};
@@ -122,10 +111,7 @@ bool watchers::start(watcher& one) noexcept {
             all_watchers().end(mine);
             return nullptr;
         },
-        &one);
-    ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-    ::pthread_attr_destroy(&attributes);
-    return error == 0;
+        &one, stack);
 }
 
 void watchers::end(watcher& one) noexcept {

@@ -32,6 +32,7 @@
 using weft::detail::current_fiber;
 using weft::detail::fiber_core;
 using weft::detail::handled_signals;
+using weft::detail::in_signal_handler;
 using weft::detail::interruption;
 using weft::detail::libc_function;
 using weft::detail::on_fiber;
@@ -63,7 +64,10 @@ __thread fiber_core* interrupted_fiber __attribute__((tls_model("initial-exec"))
 
 class handler_scope {
 public:
-    handler_scope() noexcept : fiber_(std::exchange(current_fiber, nullptr)), outer_(interrupted_fiber) {
+    handler_scope() noexcept
+        : fiber_(std::exchange(current_fiber, nullptr)),
+          outer_(interrupted_fiber),
+          in_handler_(std::exchange(in_signal_handler, true)) {
         if (fiber_ != nullptr)
             interrupted_fiber = fiber_;
     }
@@ -72,17 +76,20 @@ public:
     ~handler_scope() {
         current_fiber = fiber_;
         interrupted_fiber = outer_;
+        in_signal_handler = in_handler_;
     }
 
 private:
     fiber_core* fiber_;
     fiber_core* outer_;
+    bool in_handler_;
 };
 
 // A handler that is left by longjmp ends there.
 void leave_handlers() noexcept {
     if (interrupted_fiber != nullptr)
         current_fiber = std::exchange(interrupted_fiber, nullptr);
+    in_signal_handler = false;
 }
 
 template <std::size_t Place> void handle(int signal, siginfo_t* info, void* context) {

@@ -65,6 +65,7 @@ struct fiber_core {
     wake_cause cause = wake_cause::notified;            // written by the winner of that race
     interruption interruptible = interruption::none;    // of the present park
     bool sanitizer_pending = false; // a switch to this fiber that AddressSanitizer hasn't been told is over
+    int lock_owner = 0;             // who it is to locks that know their owner; see lock_owner.hpp
 
     // -- waiting --
     wait_reason reason;              // valid while parked

@@ -19,4 +19,7 @@ void signal_handled(bool restarts) noexcept;
 // How many handlers have run on this thread. Who must not miss one between a look and a wait compares it.
 extern __thread std::uint32_t volatile handled_signals __attribute__((tls_model("initial-exec")));
 
+// Whether a handler of the program runs on this thread right now: what it wakes must not touch what it may have interrupted.
+extern __thread bool in_signal_handler __attribute__((tls_model("initial-exec")));
+
 } // namespace weft::detail

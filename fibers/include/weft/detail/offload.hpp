@@ -5,12 +5,16 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
 #include <weft/detail/fiber_core.hpp>
 
 namespace weft::detail {
+
+// A detached thread of weft's own, which blocks all signals. False if there is none to be had.
+bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) noexcept;
 
 // A call to be made; on the stack of the fiber that waits for it.
 struct offloaded_call {
@@ -22,26 +26,44 @@ struct offloaded_call {
 // On a fiber: returns when `call` has been made. Nothing interrupts the wait, as the call can't be taken back.
 void offload_call(offloaded_call& call, char const* operation) noexcept;
 
+// As offload_call(), on a thread made for it: for calls that may wait for ever, of which a few could hold up all others. False if
+// there is no thread to be had; nothing has happened then.
+bool offload_call_alone(offloaded_call& call, char const* operation) noexcept;
+
+template <class F> struct offloaded_function final : offloaded_call {
+    explicit offloaded_function(F& function_)
+        : offloaded_call{.make =
+                             [](offloaded_call& self) noexcept {
+                                 auto& mine = static_cast<offloaded_function&>(self);
+                                 mine.value = mine.function();
+                                 mine.error = errno;
+                             }},
+          function(function_) {}
+
+    // With the errno that the call has left.
+    [[nodiscard]] auto result() const noexcept {
+        errno = error;
+        return value;
+    }
+
+    F& function;
+    std::invoke_result_t<F&> value{};
+    int error = 0;
+};
+
 // The result of function() and the errno that it left. `operation`: what the fiber waits in, a string literal.
 template <class F> auto offload(char const* operation, F&& function) noexcept {
-    using result = std::invoke_result_t<F&>;
-    struct call final : offloaded_call {
-        explicit call(F& function_)
-            : offloaded_call{.make =
-                                 [](offloaded_call& self) noexcept {
-                                     auto& mine = static_cast<call&>(self);
-                                     mine.value = mine.function();
-                                     mine.error = errno;
-                                 }},
-              function(function_) {}
-
-        F& function;
-        result value{};
-        int error = 0;
-    } one(function);
+    offloaded_function<F> one(function);
     offload_call(one, operation);
-    errno = one.error;
-    return one.value;
+    return one.result();
+}
+
+// The same by offload_call_alone(); on the calling thread, if there is no other to be had.
+template <class F> auto offload_alone(char const* operation, F&& function) noexcept {
+    offloaded_function<F> one(function);
+    if (!offload_call_alone(one, operation))
+        one.make(one);
+    return one.result();
 }
 
 } // namespace weft::detail

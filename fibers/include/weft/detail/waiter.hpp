@@ -21,6 +21,10 @@ struct waiter {
     // Waits until deliver() or `deadline`.
     wake_cause wait(wait_reason reason, time_point deadline) noexcept;
 
+    // As wait(), for a call that is a cancellation point: pthread_cancel(3) ends a plain thread's wait by unwinding from here.
+    // A signal's handler ends it, too, if `interruptible`.
+    wake_cause wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible);
+
     // Decides that the one that waits will be woken; false if its deadline was first. It goes on waiting until deliver(),
     // so until then it, and what it waits on, exist; afterwards they may be gone.
     bool claim() noexcept;

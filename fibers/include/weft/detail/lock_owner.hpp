@@ -1,0 +1,26 @@
+// lock_owner: who holds a lock that knows its owner. A number that no other fiber or thread of the process has: a fiber's own, a
+// plain thread's id, and for a worker's main fiber (and its scheduler) the id of their thread.
+#pragma once
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace weft::detail {
+
+// The calling fiber's or thread's, 0 until this thread has been asked for it. It stays a fiber's while a signal's handler
+// interrupts the fiber.
+extern __thread int current_lock_owner __attribute__((tls_model("initial-exec")));
+
+inline int lock_owner() noexcept {
+    if (current_lock_owner == 0)
+        current_lock_owner = static_cast<int>(::syscall(SYS_gettid));
+    return current_lock_owner;
+}
+
+// Of a fiber: thread ids stay below this (the kernel's PID_MAX_LIMIT is 2^22).
+inline int fiber_lock_owner(unsigned long long id) noexcept {
+    constexpr unsigned fiber = 1U << 30;
+    return static_cast<int>(fiber | (id & (fiber - 1)));
+}
+
+} // namespace weft::detail
