@@ -29,9 +29,12 @@ void worker_group::survive_fork(worker& one) noexcept {
 }
 
 void worker_group::stop() noexcept {
-    for (worker* const each : workers)
-        if (each != nullptr)
+    for (worker* const each : workers) {
+        if (each == this_worker && each != nullptr)
+            each->stop();
+        else if (each != nullptr)
             each->post(*new stop_message(*each));
+    }
 }
 
 } // namespace weft::detail

@@ -7,6 +7,7 @@
 #include "epoll_engine.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
+#include "user_memory.hpp"
 
 namespace weft::detail::io {
 namespace {
@@ -83,6 +84,48 @@ private:
     std::size_t count_ = 0;
 };
 
+// One of select's sets, as the program gave it: of as many bits as it says, not fd_set's 1024.
+class descriptor_set {
+public:
+    descriptor_set(fd_set* given, int count) noexcept
+        : given_(given), words_((static_cast<std::size_t>(count) + bits - 1) / bits) {}
+
+    // False with EFAULT or ENOMEM.
+    bool take() noexcept {
+        if (given_ == nullptr)
+            return true;
+        if (words_ > few_.size()) {
+            many_.reset(new (std::nothrow) word[words_]);
+            copy_ = many_.get();
+        }
+        if (copy_ == nullptr) {
+            errno = ENOMEM;
+            return false;
+        }
+        return words_ == 0 || copy_in(copy_, given_, words_ * sizeof(word));
+    }
+
+    void restore() const noexcept {
+        if (given_ != nullptr)
+            std::copy_n(copy_, words_, reinterpret_cast<word*>(given_));
+    }
+
+    [[nodiscard]] bool has(int fd) const noexcept {
+        auto const number = static_cast<std::size_t>(fd);
+        return given_ != nullptr && (copy_[number / bits] >> number % bits & 1U) != 0;
+    }
+
+private:
+    using word = unsigned long; // what the kernel counts in
+    static constexpr std::size_t bits = 8 * sizeof(word);
+
+    fd_set* given_;
+    std::size_t words_;
+    std::array<word, FD_SETSIZE / bits> few_;
+    std::unique_ptr<word[]> many_;
+    word* copy_ = few_.data();
+};
+
 std::uint32_t epoll_events(short events) noexcept {
     std::uint32_t result = 0;
     if ((events & (POLLIN | POLLRDNORM | POLLRDBAND | POLLRDHUP)) != 0)
@@ -156,34 +199,39 @@ int poll(pollfd* fds, nfds_t count, wait_limit const& limit) noexcept {
 }
 
 int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit const& limit) noexcept {
-    fd_set const none{};
-    fd_set const wanted_read = read != nullptr ? *read : none;
-    fd_set const wanted_write = write != nullptr ? *write : none;
-    fd_set const wanted_except = except != nullptr ? *except : none;
+    if (count < 0)
+        return sys::select_now(count, read, write, except);
+    descriptor_set wanted_read(read, count);
+    descriptor_set wanted_write(write, count);
+    descriptor_set wanted_except(except, count);
+    if (!wanted_read.take() || !wanted_write.take() || !wanted_except.take())
+        return -1;
+    auto const restore = [&] {
+        wanted_read.restore();
+        wanted_write.restore();
+        wanted_except.restore();
+    };
     auto const look = [&] {
-        // The kernel overwrites the sets with what it found.
-        if (read != nullptr)
-            *read = wanted_read;
-        if (write != nullptr)
-            *write = wanted_write;
-        if (except != nullptr)
-            *except = wanted_except;
+        restore(); // the kernel overwrites the sets with what it found
         return sys::select_now(count, read, write, except);
     };
     auto const add_all = [&](multiple_wait& waiting) {
-        for (int fd = 0; fd < std::min(count, FD_SETSIZE); ++fd) {
+        for (int fd = 0; fd < count; ++fd) {
             std::uint32_t events = 0;
-            if (FD_ISSET(fd, &wanted_read))
+            if (wanted_read.has(fd))
                 events |= EPOLLIN;
-            if (FD_ISSET(fd, &wanted_write))
+            if (wanted_write.has(fd))
                 events |= EPOLLOUT;
-            if (FD_ISSET(fd, &wanted_except))
+            if (wanted_except.has(fd))
                 events |= EPOLLPRI;
             if (events != 0)
                 waiting.add(fd, events);
         }
     };
-    return wait_for_any(static_cast<std::size_t>(count > 0 ? count : 0), limit, "select", look, add_all);
+    int const found = wait_for_any(static_cast<std::size_t>(count), limit, "select", look, add_all);
+    if (found < 0)
+        restore(); // who is interrupted passes them again
+    return found;
 }
 
 int epoll_wait(int epoll, epoll_event* events, int most, wait_limit const& limit) noexcept {

@@ -1,4 +1,5 @@
 // The weft program: its command line.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "echo.hpp"
 #include "hello.hpp"
 #include "log.hpp"
+#include "run_command.hpp"
 #include "service.hpp"
 #include "usage.hpp"
 
@@ -106,6 +108,37 @@ int run_all(server_arguments const& arguments) {
         options);
 }
 
+CLI::App* add_run_command(CLI::App& program, run_command_options& options) {
+    CLI::App* const command = program.add_subcommand(
+        "run", "Run any program with its blocking calls patched, its main thread a fiber");
+    command->add_flag("--stats", options.statistics, "At its exit, print on stderr how often it parked");
+    command->footer(
+        "weft run [OPTIONS] [--] PROGRAM [ARGUMENT...]: the program must be linked dynamically. Processes\n"
+        "that it starts are patched, too.\n"
+        "Example: weft run --stats -- python3 server.py");
+    return command;
+}
+
+// `weft run`'s program with its arguments, taken off `arguments`: from the first that is no option on, or after "--".
+std::vector<std::string> take_program(std::vector<std::string>& arguments) {
+    if (arguments.empty() || arguments.front() != "run")
+        return {};
+    auto const is_option = [](std::string const& word) { return word.starts_with("-") && word != "--"; };
+    auto const end = std::find_if_not(arguments.begin() + 1, arguments.end(), is_option);
+    std::vector<std::string> command(end, arguments.end());
+    arguments.erase(end, arguments.end());
+    if (!command.empty() && command.front() == "--")
+        command.erase(command.begin());
+    return command;
+}
+
+int run_program(run_command_options const& options) {
+    if (!options.command.empty())
+        return run_command(options);
+    log_line("run: which program? Usage: weft run [OPTIONS] [--] PROGRAM [ARGUMENT...]");
+    return usage_error;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -127,12 +160,17 @@ int main(int argc, char** argv) {
     serve_command->footer("Examples:\n"
                           "  weft serve                then: curl http://127.0.0.1:8080/World\n"
                           "  weft serve --workers 2");
+    run_command_options run;
+    CLI::App* const run_command_parsed = add_run_command(program, run);
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    run.command = take_program(arguments);
     try {
-        program.parse(argc, argv);
+        program.parse(
+            std::vector<std::string>(arguments.rbegin(), arguments.rend())); // it takes them from the back
     } catch (CLI::ParseError const& error) {
         if (error.get_exit_code() == 0)
             return program.exit(error);
-        log_line("{}", describe_usage_error(program, error, {argv + 1, argv + argc}));
+        log_line("{}", describe_usage_error(program, error, arguments));
         return usage_error;
     }
     try {
@@ -142,6 +180,8 @@ int main(int argc, char** argv) {
             return run_one(hello_service, hello);
         if (serve_command->parsed())
             return run_all(all);
+        if (run_command_parsed->parsed())
+            return run_program(run);
     } catch (std::invalid_argument const& error) {
         log_line("{}", error.what());
         return usage_error;

@@ -13,7 +13,7 @@ build_packages=(
     cmake ninja-build g++ pkg-config
     "libboost${boost_version}-dev" "libboost-fiber${boost_version}-dev"
     "libboost-context${boost_version}-dev" "libboost-test${boost_version}-dev"
-    libcli11-dev libfmt-dev python3
+    libcli11-dev libfmt-dev libelf-dev python3
 )
 
 # Only the tests, the lint and the measurements use these.

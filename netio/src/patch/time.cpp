@@ -10,9 +10,9 @@
 #include <weft/clock.hpp>
 #include <weft/detail/park.hpp>
 
+#include "../user_memory.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
-#include "user_memory.hpp"
 
 using weft::detail::copy_in;
 using weft::detail::libc_function;

@@ -10,10 +10,10 @@
 #include <csignal>
 
 #include "../io.hpp"
+#include "../user_memory.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
 #include "signal_mask.hpp"
-#include "user_memory.hpp"
 
 using weft::detail::copy_in;
 using weft::detail::libc_function;
