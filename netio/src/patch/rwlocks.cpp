@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 
 #include <weft/detail/lock_owner.hpp>
 #include <weft/detail/park.hpp>
@@ -44,6 +45,9 @@ constexpr libc_function<"pthread_rwlock_clockwrlock", int(lock_type*, clockid_t,
 constexpr libc_function<"pthread_rwlock_unlock", int(lock_type*)> libc_unlock;
 
 enum role : std::uint32_t { reader, writer };
+
+// How a reader waits for a lock that lets writers go first.
+constexpr std::uint32_t polite_reader = 2;
 
 // The state. Who unlocks learns from that one word whether somebody waits: the lock may be gone right after.
 constexpr unsigned written = 1U << 31;
@@ -94,17 +98,28 @@ int try_write(lock_type& lock) noexcept {
 
 int try_as(lock_type& lock, role as) noexcept { return as == reader ? try_read(lock) : try_write(lock); }
 
-// Those that may try now: the first in line, and if it is a reader, all readers.
+lot_waiter* first_writer(lot_guard const& lot) noexcept {
+    lot_waiter* each = lot.first();
+    while (each != nullptr && each->tag != writer)
+        each = lot.next(*each);
+    return each;
+}
+
+// Those that may try now: the first in line, and if it is a reader, all readers; but a writer, if there is one, where the
+// readers would let it go first, and so go back to sleep.
 claimed_waiters choose(lot_guard& lot) noexcept {
     claimed_waiters woken;
+    while (lot_waiter* const first = lot.first()) {
+        lot_waiter* const chosen = first->tag == polite_reader ? first_writer(lot) : first->tag == writer ? first : nullptr;
+        if (chosen == nullptr)
+            break;
+        if (lot.take(*chosen, woken))
+            return woken;
+    }
     for (lot_waiter* each = lot.first(); each != nullptr;) {
         lot_waiter* const next = lot.next(*each);
-        if (each->tag == writer) {
-            if (woken.count == 0 && lot.take(*each, woken))
-                break;
-        } else {
+        if (each->tag != writer)
             lot.take(*each, woken);
-        }
         each = next;
     }
     return woken;
@@ -156,7 +171,7 @@ private:
                 result = ETIMEDOUT;
                 break;
             }
-            lot_waiter self(&lock, as);
+            lot_waiter self(&lock, as == reader && writers_first(lock) ? polite_reader : std::uint32_t{as});
             {
                 lot_guard lot(&lock);
                 result = try_as(lock, as);

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <mutex>
 
 #include <weft/detail/offload.hpp>
 #include <weft/detail/park.hpp>
@@ -133,8 +134,25 @@ private:
     unsigned result_ = 0;
 };
 
+// std::call_once passes what is to be called through two variables of the thread. Fibers of one thread that wait here would find
+// each other's.
+class call_once_arguments {
+public:
+    void restore() const noexcept {
+        std::__once_callable = callable_;
+        std::__once_call = call_;
+    }
+
+private:
+    void* callable_ = std::__once_callable;
+    void (*call_)() = std::__once_call;
+};
+
 int run_once(int* control, void (*function)()) {
     std::atomic_ref<unsigned> const word(*reinterpret_cast<unsigned*>(control));
+    if ((word.load(std::memory_order_acquire) & done) != 0)
+        return 0;
+    call_once_arguments const arguments;
     for (;;) {
         unsigned seen = word.load(std::memory_order_acquire);
         if ((seen & done) != 0)
@@ -156,6 +174,7 @@ int run_once(int* control, void (*function)()) {
             lot.enqueue(self);
         }
         self.wait({.operation = "pthread_once"}, weft::never);
+        arguments.restore();
     }
 }
 
