@@ -93,6 +93,8 @@ void adopt_main_context(fiber_core& core) noexcept {
     core.context->set_properties(new core_link(core.context, &core));
 }
 
+void detach_context(fiber_core& core) noexcept { core.context->detach(); }
+
 void release_main_context(fiber_core& core) noexcept { core.context->set_properties(nullptr); }
 
 void* reserve_top(stack_memory const& stack, std::size_t size, std::size_t alignment,

@@ -29,4 +29,7 @@ void* reserve_top(stack_memory const& stack, std::size_t size, std::size_t align
 // finish() is called on the fiber, and later, once its context is gone, context_ended() by the dispatcher.
 void start_context(fiber_core& core);
 
+// The fiber, which has not ended, is left to itself: Boost's end of the thread doesn't wait for it.
+void detach_context(fiber_core& core) noexcept;
+
 } // namespace weft::detail

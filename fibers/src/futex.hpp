@@ -13,18 +13,20 @@
 
 #include <weft/clock.hpp>
 
+extern "C" long cancellable_syscall(long number, ...) __asm__("syscall");
+
 namespace weft::detail {
 
 // Sleeps while `word` is `expected`, until a wake-up, a signal or `deadline`: look again. 0, or -1 with errno
 // (ETIMEDOUT, EAGAIN, EINTR). weft::clock is CLOCK_MONOTONIC, which the kernel takes as it is.
-inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected,
-                       time_point deadline) noexcept {
+// Not noexcept, and by a declaration of syscall(2) that isn't, either: a thread that allows it may be cancelled in here.
+inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
     auto const since = deadline.time_since_epoch();
     auto const seconds = std::chrono::floor<std::chrono::seconds>(since);
     timespec const limit{.tv_sec = seconds.count(),
                          .tv_nsec = std::chrono::nanoseconds(since - seconds).count()};
-    return ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                     deadline != never ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+    return cancellable_syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                               deadline != never ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
 // Async-signal-safe.

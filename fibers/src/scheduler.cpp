@@ -1,6 +1,7 @@
 #include "scheduler.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 
 #include <boost/fiber/context.hpp>
 
@@ -89,6 +90,20 @@ void scheduler::switch_out() noexcept {
     if (next != leaving.context)
         next->resume();
     finish_switch(leaving);
+    if (exiting_) [[unlikely]]
+        std::exit(exit_status_);
+}
+
+void scheduler::exit_on_main(fiber_core& main, int status) noexcept {
+    ready_ = {};
+    if (running_ != &main) {
+        exiting_ = true;
+        exit_status_ = status;
+        make_ready(main);
+        switches_ = 0; // no poll in between: it could make others ready
+        switch_out();
+    }
+    std::exit(status);
 }
 
 } // namespace weft::detail

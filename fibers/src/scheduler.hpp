@@ -40,14 +40,20 @@ public:
 
     [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
 
-    // In the child of a fork, whose thread has another id: forgets those that are ready, as they are gone.
+    // Those that are ready are gone.
+    void forget_ready() noexcept { ready_ = {}; }
+
+    // In the child of a fork, whose thread has another id.
     void survive_fork(int lock_owner) noexcept {
-        ready_ = {};
+        forget_ready();
         dispatcher_.lock_owner = lock_owner;
     }
 
     // Leaves the running fiber, which is parked or ready, for another one.
     void switch_out() noexcept;
+
+    // Switches to the main fiber, for it to end the process.
+    [[noreturn]] void exit_on_main(fiber_core& main, int status) noexcept;
 
     // The worker ends: what Boost asks for from now on is handed over without any swap.
     void retire() noexcept { retired_ = true; }
@@ -63,6 +69,8 @@ private:
     ready_queue ready_;
     std::uint32_t switches_ = 0; // since the last poll
     bool retired_ = false;
+    bool exiting_ = false;
+    int exit_status_ = 0;           // valid if exiting_
     bool dispatcher_taken_ = false; // while retired: handed over
     int* const errno_;              // this thread's
     exception_globals const exceptions_;

@@ -2,8 +2,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <utility>
@@ -11,6 +13,7 @@
 #include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/operations.hpp>
 
+#include <weft/detail/exit.hpp>
 #include <weft/detail/lock_owner.hpp>
 #include <weft/detail/park.hpp>
 
@@ -40,6 +43,20 @@ stack_memory thread_stack() noexcept {
     return stack;
 }
 
+// Ends before Boost's own variables of the thread, as it is made after them. exit() ends both, while fibers may still wait.
+struct exit_guard {
+    exit_guard() noexcept = default;
+    exit_guard(exit_guard const&) = delete;
+    exit_guard& operator=(exit_guard const&) = delete;
+    ~exit_guard() {
+        if (this_worker != nullptr)
+            this_worker->abandon_fibers();
+    }
+    void arm() const noexcept {}
+};
+
+thread_local exit_guard const at_exit;
+
 } // namespace
 
 __thread worker* this_worker = nullptr;
@@ -64,6 +81,7 @@ worker::worker(worker_group& group, std::size_t index)
     main_.lock_owner = lock_owner();
     set_name(main_, "main");
     adopt_main_context(main_);
+    at_exit.arm();
     auto made = std::make_unique<scheduler>(*this, main_);
     scheduler_ = made.release();
     boost::fibers::context::active()->get_scheduler()->set_algo(scheduler_);
@@ -137,12 +155,11 @@ void worker::finish(fiber_core& fiber) noexcept {
     joiners.deliver();
     if (unobserved)
         fiber.report_failure(fiber);
+    if (orphan_ && live_ == 1)
+        exit_on_main(EXIT_SUCCESS); // as a process ends with its last thread
     unlink_live(fiber);
-    if (--live_ > 0)
-        return;
-    if (orphan_)
-        std::exit(EXIT_SUCCESS); // as a process ends with its last thread
-    group_.end_work();
+    if (--live_ == 0)
+        group_.end_work();
 }
 
 void worker::context_ended(fiber_core& fiber) noexcept {
@@ -213,6 +230,28 @@ void worker::notify() noexcept {
     if (sleeping_.exchange(sleep_state::notified, std::memory_order_seq_cst) == sleep_state::asleep)
         engine_->notify();
 }
+
+void worker::abandon_fibers() noexcept {
+    if (&scheduler_->running() != &main_) {
+        // Boost.Fiber could not be ended here. exit() itself comes to the main fiber first, where it is patched.
+        std::fputs(
+            "weft: exit() was called on a fiber other than main, not through weft::patch: ending the process without "
+            "running its exit handlers\n",
+            stderr);
+        std::fflush(nullptr);
+        ::_exit(EXIT_FAILURE);
+    }
+    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
+        detach_context(*each);
+    current_fiber = nullptr;
+    this_worker = nullptr;
+    scheduler_->forget_ready();
+    scheduler_->retire();
+}
+
+bool on_spawned_fiber() noexcept { return current_fiber != nullptr && !this_worker->is_main(*current_fiber); }
+
+void exit_on_main(int status) noexcept { this_worker->exit_on_main(status); }
 
 void worker::interrupt(bool restarts) noexcept {
     fiber_core const* const running = current_fiber;

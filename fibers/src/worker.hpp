@@ -70,6 +70,11 @@ public:
     // On the worker's own thread, in a signal handler; see interrupt.hpp.
     void interrupt(bool restarts) noexcept;
 
+    // The process ends, by exit() on the main fiber: the other fibers are left where they are.
+    void abandon_fibers() noexcept;
+    [[nodiscard]] bool is_main(fiber_core const& fiber) const noexcept { return &fiber == &main_; }
+    [[noreturn]] void exit_on_main(int status) noexcept { scheduler_->exit_on_main(main_, status); }
+
     // In the child of a fork by one of this worker's fibers, which goes on alone: the other fibers are gone.
     void survive_fork() noexcept;
 

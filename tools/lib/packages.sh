@@ -9,6 +9,11 @@ if grep -qsE '^VERSION_CODENAME="?bookworm"?$' /etc/os-release; then
     boost_version=1.81
 fi
 
+# CPython's own tests, in the version of the distribution's python3.
+python_version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null ||
+    apt-cache policy python3 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]*\.[0-9]*\).*/\1/p') || true
+python_tests="libpython${python_version:-3.11}-testsuite"
+
 build_packages=(
     cmake ninja-build g++ pkg-config
     "libboost${boost_version}-dev" "libboost-fiber${boost_version}-dev"
@@ -20,6 +25,7 @@ build_packages=(
 test_packages=(
     git clang-format clang-tidy shellcheck
     curl netcat-openbsd wrk apache2-utils procps
+    "$python_tests"
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.

@@ -24,7 +24,8 @@ namespace {
 using main_function = int(int, char**, char**);
 
 main_function* program_main = nullptr;
-int statistics_output = -1;
+int statistics_output = -1; // none are wanted, or they are printed
+pid_t program_process = -1;
 
 // Programs close their standard error at exit, before us.
 int keep_standard_error() noexcept {
@@ -38,11 +39,15 @@ bool asked_for_statistics() noexcept {
     return process != nullptr && std::atol(process) == ::getpid();
 }
 
+// Not in processes that the program has forked.
 void print_statistics() noexcept {
+    if (statistics_output < 0 || ::getpid() != program_process)
+        return;
     weft::detail::call_counts const& counts = weft::detail::thread_counts;
     ::dprintf(statistics_output, "weft: parked %llu times, %llu patched calls, %llu offloaded\n",
               static_cast<unsigned long long>(counts.parked), static_cast<unsigned long long>(counts.patched),
               static_cast<unsigned long long>(counts.offloaded));
+    statistics_output = -1;
 }
 
 int main_on_fiber(int argc, char** argv, char** environment) {
@@ -55,6 +60,7 @@ int main_on_fiber(int argc, char** argv, char** environment) {
         ::_exit(126);
     }
     if (asked_for_statistics()) {
+        program_process = ::getpid();
         statistics_output = keep_standard_error();
         std::atexit(print_statistics);
     }
@@ -66,10 +72,24 @@ int main_on_fiber(int argc, char** argv, char** environment) {
 
 } // namespace
 
-extern "C" int __libc_start_main(main_function* main, int argc, char** argv, void (*init)(), void (*fini)(),
-                                 void (*rtld_fini)(), void* stack_end) {
+extern "C" {
+
+// Asked for by a weft that is linked into the program: the two would be in each other's way.
+void weft_preloaded() {}
+
+void _exit(int status) {
+    print_statistics();
+    for (;;)
+        ::syscall(SYS_exit_group, status);
+}
+void _Exit(int status) noexcept { _exit(status); }
+
+int __libc_start_main(main_function* main, int argc, char** argv, void (*init)(), void (*fini)(),
+                      void (*rtld_fini)(), void* stack_end) {
     using start = int(main_function*, int, char**, void (*)(), void (*)(), void (*)(), void*);
     program_main = main;
     auto const libc_start = reinterpret_cast<start*>(weft::detail::find_next("__libc_start_main"));
     return libc_start(main_on_fiber, argc, argv, init, fini, rtld_fini, stack_end);
 }
+
+} // extern "C"

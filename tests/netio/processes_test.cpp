@@ -1,0 +1,281 @@
+// Processes and fibers: waiting for children, running commands, and what a fork or vfork leaves of a run.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
+#include <weft/clock.hpp>
+#include <weft/fiber.hpp>
+#include <weft/run.hpp>
+#include <weft/this_fiber.hpp>
+
+#include "support/child.hpp"
+#include "support/options.hpp"
+#include "support/sockets.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+pid_t start(std::string const& command) {
+    pid_t process = -1;
+    std::string text = command;
+    std::array<char*, 4> arguments{const_cast<char*>("sh"), const_cast<char*>("-c"), text.data(), nullptr};
+    BOOST_TEST(::posix_spawn(&process, "/bin/sh", nullptr, nullptr, arguments.data(), environ) == 0);
+    return process;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(many_children_are_waited_for_at_once) {
+    weft::run([] {
+        auto const begin = weft::clock::now();
+        std::vector<weft::fiber<>> fibers;
+        for (int i = 0; i < 20; ++i)
+            fibers.push_back(weft::spawn([i] {
+                pid_t const child = start("sleep 0.2; exit " + std::to_string(i));
+                int status = 0;
+                BOOST_TEST(::waitpid(child, &status, 0) == child);
+                BOOST_TEST(WEXITSTATUS(status) == i);
+            }));
+        fibers.clear();
+        BOOST_TEST((weft::clock::now() - begin < 3s)); // one after the other: 4 s
+        BOOST_TEST(::wait(nullptr) == -1);
+        BOOST_TEST(errno == ECHILD);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(any_child_a_group_and_stops_are_waited_for) {
+    weft::run([] {
+        int beats = 0;
+        bool done = false;
+        auto heart = weft::spawn([&] {
+            while (!done) {
+                ++beats;
+                ::usleep(1000);
+            }
+        });
+        pid_t const first = start("sleep 0.05; exit 3");
+        int status = 0;
+        BOOST_TEST(::wait(&status) == first);
+        BOOST_TEST(WEXITSTATUS(status) == 3);
+        BOOST_TEST(beats > 5);
+
+        pid_t const second = start("sleep 0.02; exit 4");
+        BOOST_TEST(::waitpid(0, &status, 0) == second); // our process group
+        BOOST_TEST(WEXITSTATUS(status) == 4);
+
+        pid_t const third = start("kill -STOP $$; exit 5");
+        BOOST_TEST(::waitpid(third, &status, WUNTRACED) == third);
+        BOOST_TEST(WIFSTOPPED(status));
+        ::kill(third, SIGCONT);
+        siginfo_t info{};
+        BOOST_TEST(::waitid(P_PID, static_cast<id_t>(third), &info, WEXITED) == 0);
+        BOOST_TEST(info.si_status == 5);
+        BOOST_TEST(::waitid(P_PID, static_cast<id_t>(third), &info, WEXITED) == -1);
+        BOOST_TEST(errno == ECHILD);
+        done = true;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(commands_run_while_other_fibers_do) {
+    weft::run([] {
+        auto const begin = weft::clock::now();
+        std::vector<weft::fiber<>> fibers;
+        for (int i = 0; i < 10; ++i)
+            fibers.push_back(weft::spawn([i] {
+                std::string const command = "sleep 0.2; exit " + std::to_string(i);
+                int const status = ::system(command.c_str());
+                BOOST_TEST(WEXITSTATUS(status) == i);
+            }));
+        fibers.clear();
+        BOOST_TEST((weft::clock::now() - begin < 1500ms));
+        BOOST_TEST(::system(nullptr) != 0);
+        struct sigaction action {};
+        ::sigaction(SIGINT, nullptr, &action);
+        BOOST_TEST((action.sa_handler == SIG_DFL)); // ignored only meanwhile
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_pipe_to_a_command) {
+    for (bool const on_fiber : {true, false}) {
+        auto const work = [] {
+            FILE* const output = ::popen("echo one; sleep 0.02; exit 6", "r");
+            BOOST_REQUIRE(output != nullptr);
+            std::array<char, 16> line{};
+            BOOST_TEST(std::string(std::fgets(line.data(), line.size(), output)) == "one\n");
+            BOOST_TEST(WEXITSTATUS(::pclose(output)) == 6);
+            FILE* const input = ::popen("read word; test \"$word\" = hello", "we");
+            BOOST_REQUIRE(input != nullptr);
+            BOOST_TEST((::fcntl(::fileno(input), F_GETFD) & FD_CLOEXEC) != 0);
+            std::fputs("hello\n", input);
+            BOOST_TEST(::pclose(input) == 0);
+            BOOST_TEST(::popen("true", "x") == nullptr);
+            BOOST_TEST(errno == EINVAL);
+        };
+        if (on_fiber)
+            weft::run(work);
+        else
+            work();
+    }
+}
+
+// The child has the calling fiber alone: the others, which would answer on the parent's connections, don't run there. What
+// it waits for, it waits for by an engine of its own.
+BOOST_AUTO_TEST_CASE(a_forked_child_goes_on_with_one_fiber) {
+    weft::run(
+        [] {
+            auto const sockets = support::unix_pair();
+            auto const pipes = support::pipe_pair();
+            int ticks = 0;
+            bool done = false;
+            auto ticking = weft::spawn([&] {
+                while (!done) {
+                    ++ticks;
+                    weft::this_fiber::sleep_for(1ms);
+                }
+            });
+            auto waiting = weft::spawn([&] {
+                std::array<char, 4> byte{};
+                BOOST_TEST(::recv(sockets[0].get(), byte.data(), 4, 0) == 2); // the parent's alone
+            });
+            weft::this_fiber::yield();
+            for (bool const on_main : {true, false}) {
+                auto const forks = [&] {
+                    pid_t const child = ::fork();
+                    if (child == 0) {
+                        int const before = ticks;
+                        ::usleep(20'000);
+                        std::array<char, 4> byte{};
+                        auto helper = weft::spawn([&] { ::write(pipes[1].get(), "x", 1); });
+                        bool const read = ::read(pipes[0].get(), byte.data(), 1) == 1;
+                        ::_exit(read && ticks == before ? 0 : 1);
+                    }
+                    int status = -1;
+                    BOOST_TEST(::waitpid(child, &status, 0) == child);
+                    BOOST_TEST(status == 0);
+                };
+                if (on_main)
+                    forks();
+                else
+                    weft::spawn(forks).join();
+            }
+            ::send(sockets[1].get(), "ok", 2, 0);
+            waiting.join(); // the child's end took nothing from our engine
+            done = true;
+        },
+        support::with_workers(2));
+}
+
+// As a process ends with its last thread.
+BOOST_AUTO_TEST_CASE(a_forked_child_ends_with_its_fiber) {
+    weft::run([] {
+        weft::spawn([] {
+            pid_t const child = ::fork();
+            if (child == 0) {
+                ::usleep(1000);
+                return;
+            }
+            int status = -1;
+            BOOST_TEST(::waitpid(child, &status, 0) == child);
+            BOOST_TEST(WIFEXITED(status));
+            BOOST_TEST(WEXITSTATUS(status) == 0);
+        }).join();
+    });
+}
+
+// vfork's child works in our memory. It closes its copies of our descriptors; ours stay as they are.
+BOOST_AUTO_TEST_CASE(a_vforked_child_leaves_our_descriptors_alone) {
+    weft::run([] {
+        auto const sockets = support::unix_pair();
+        auto waiting = weft::spawn([&] {
+            std::array<char, 4> byte{};
+            BOOST_TEST(::recv(sockets[0].get(), byte.data(), 4, 0) == 2);
+        });
+        weft::this_fiber::yield();
+        std::array<char*, 2> arguments{const_cast<char*>("true"), nullptr};
+        pid_t const child = ::vfork();
+        if (child == 0) {
+            ::close(sockets[0].get());
+            ::close_range(3, ~0U, 0);
+            ::execv("/bin/true", arguments.data());
+            ::_exit(127);
+        }
+        int status = -1;
+        BOOST_TEST(::waitpid(child, &status, 0) == child);
+        BOOST_TEST(status == 0);
+        ::send(sockets[1].get(), "ok", 2, 0);
+        waiting.join();
+    });
+}
+
+// Daemons close everything that they don't know of.
+BOOST_AUTO_TEST_CASE(wefts_own_descriptors_cannot_be_closed) {
+    auto const result = support::in_child([] {
+        return weft::run([] {
+            ::close_range(3, ~0U, 0);
+            ::closefrom(3);
+            for (int fd = 3; fd < 1100; ++fd)
+                if (::close(fd) != -1 || errno != EBADF)
+                    return 2;
+            auto const begin = weft::clock::now();
+            ::usleep(5000);
+            auto const pipes = support::pipe_pair();
+            auto writer = weft::spawn([&] { ::write(pipes[1].get(), "x", 1); });
+            char byte = 0;
+            bool const read = ::read(pipes[0].get(), &byte, 1) == 1;
+            return read && pipes[0].get() == 3 && weft::clock::now() - begin >= 5ms ? 0 : 1;
+        });
+    });
+    BOOST_TEST(result.exited(0));
+}
+
+// exit() runs its handlers, whichever fiber calls it, while others wait.
+BOOST_AUTO_TEST_CASE(any_fiber_may_exit) {
+    for (bool const on_main : {true, false})
+        for (bool const nested : {true, false}) {
+            auto const result = support::in_child([=] {
+#if defined(__SANITIZE_ADDRESS__)
+                __lsan_disable(); // what others hold when a process exits is no leak
+#endif
+                std::atexit([] { ::write(STDERR_FILENO, "handled", 7); });
+                return weft::run(
+                    [=] {
+                        auto sleeper = weft::spawn([] { ::sleep(100); });
+                        auto ready = weft::spawn([] {
+                            for (;;)
+                                weft::this_fiber::yield();
+                        });
+                        auto exiting = weft::spawn([=] {
+                            ::usleep(1000);
+                            if (!on_main)
+                                std::exit(7);
+                        });
+                        if (nested)
+                            ::usleep(2000);
+                        if (on_main)
+                            std::exit(7);
+                        sleeper.join();
+                    },
+                    support::with_workers(nested ? 2 : 1));
+            });
+            BOOST_TEST(result.exited(7));
+            BOOST_TEST(result.errors == "handled");
+        }
+}
