@@ -31,6 +31,7 @@ wake_cause wait_on_thread(std::atomic<std::uint32_t>& word, time_point deadline)
 // A cancellation point in which the thread can be cancelled at any instruction: which is why nothing happens in it but the wait.
 long cancellable_futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
     int type = 0;
+    // NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): for one system call, as libc's own cancellation points do
     ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
     long const result = futex_wait(word, expected, deadline);
     int const error = errno;

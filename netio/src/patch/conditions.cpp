@@ -216,7 +216,7 @@ int cnd_wait(cnd_t* condition, mtx_t* mutex) {
 int cnd_timedwait(cnd_t* condition, mtx_t* mutex, timespec const* when) {
     return to_c11(pthread_cond_timedwait(of_c11(condition), of_c11(mutex), when));
 }
-int cnd_signal(cnd_t* condition) noexcept { return to_c11(pthread_cond_signal(of_c11(condition))); }
-int cnd_broadcast(cnd_t* condition) noexcept { return to_c11(pthread_cond_broadcast(of_c11(condition))); }
+int cnd_signal(cnd_t* condition) { return to_c11(pthread_cond_signal(of_c11(condition))); }
+int cnd_broadcast(cnd_t* condition) { return to_c11(pthread_cond_broadcast(of_c11(condition))); }
 
 } // extern "C"

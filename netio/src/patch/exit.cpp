@@ -11,7 +11,7 @@ constexpr weft::detail::libc_function<"exit", void(int)> libc_exit;
 
 } // namespace
 
-extern "C" [[noreturn]] void exit(int status) noexcept {
+extern "C" void exit(int status) noexcept {
     if (weft::detail::on_spawned_fiber())
         weft::detail::exit_on_main(status);
     libc_exit(status);

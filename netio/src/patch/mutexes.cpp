@@ -229,12 +229,12 @@ int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, timespec co
 }
 int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept { return unlock(mutex); }
 
-int mtx_lock(mtx_t* mutex) noexcept { return to_c11(lock(of_c11(mutex))); }
-int mtx_trylock(mtx_t* mutex) noexcept { return to_c11(try_lock(of_c11(mutex))); }
-int mtx_timedlock(mtx_t* mutex, timespec const* when) noexcept {
+int mtx_lock(mtx_t* mutex) { return to_c11(lock(of_c11(mutex))); }
+int mtx_trylock(mtx_t* mutex) { return to_c11(try_lock(of_c11(mutex))); }
+int mtx_timedlock(mtx_t* mutex, timespec const* when) {
     return to_c11(lock_until(of_c11(mutex), CLOCK_REALTIME, when));
 }
-int mtx_unlock(mtx_t* mutex) noexcept { return to_c11(unlock(of_c11(mutex))); }
+int mtx_unlock(mtx_t* mutex) { return to_c11(unlock(of_c11(mutex))); }
 
 // libc's own other names.
 int __pthread_mutex_lock(pthread_mutex_t* mutex) noexcept { return lock(mutex); }

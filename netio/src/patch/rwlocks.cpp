@@ -110,7 +110,9 @@ lot_waiter* first_writer(lot_guard const& lot) noexcept {
 claimed_waiters choose(lot_guard& lot) noexcept {
     claimed_waiters woken;
     while (lot_waiter* const first = lot.first()) {
-        lot_waiter* const chosen = first->tag == polite_reader ? first_writer(lot) : first->tag == writer ? first : nullptr;
+        lot_waiter* const chosen = first->tag == polite_reader ? first_writer(lot)
+                                   : first->tag == writer      ? first
+                                                               : nullptr;
         if (chosen == nullptr)
             break;
         if (lot.take(*chosen, woken))

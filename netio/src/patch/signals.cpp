@@ -273,17 +273,17 @@ int sigwait(sigset_t const* set, int* signal) {
     return 0;
 }
 
-[[noreturn]] void siglongjmp(sigjmp_buf where, int value) noexcept {
+void siglongjmp(sigjmp_buf where, int value) noexcept {
     leave_handlers();
     libc_siglongjmp(where, value);
     __builtin_unreachable();
 }
-[[noreturn]] void longjmp(jmp_buf where, int value) noexcept {
+void longjmp(jmp_buf where, int value) noexcept {
     leave_handlers();
     libc_siglongjmp(where, value);
     __builtin_unreachable();
 }
-[[noreturn]] void _longjmp(jmp_buf where, int value) noexcept {
+void _longjmp(jmp_buf where, int value) noexcept {
     leave_handlers();
     libc_siglongjmp(where, value);
     __builtin_unreachable();

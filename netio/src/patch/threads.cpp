@@ -261,6 +261,6 @@ int thrd_sleep(timespec const* time, timespec* left) {
     int const result = ::clock_nanosleep(CLOCK_REALTIME, 0, time, left);
     return result == 0 ? 0 : result == EINTR ? -1 : -2;
 }
-void thrd_yield() noexcept { ::sched_yield(); }
+void thrd_yield() { ::sched_yield(); }
 
 } // extern "C"
