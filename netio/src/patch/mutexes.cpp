@@ -2,10 +2,8 @@
 
 #include <threads.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <limits>
 
 #include <weft/detail/lock_owner.hpp>
@@ -14,6 +12,7 @@
 
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
+#include "try_again.hpp"
 
 namespace weft::detail {
 namespace {
@@ -151,23 +150,10 @@ constexpr libc_function<"pthread_mutex_clocklock", int(pthread_mutex_t*, clockid
     libc_clocklock;
 constexpr libc_function<"pthread_mutex_unlock", int(pthread_mutex_t*)> libc_unlock;
 
-// A mutex of libc's, on a fiber: nobody will tell us when it is free.
+// A mutex of libc's, on a fiber.
 int lock_foreign(pthread_mutex_t* mutex, lock_time const& limit) noexcept {
-    using namespace std::chrono_literals;
-    auto pause = std::chrono::microseconds(50);
-    constexpr auto longest_pause = std::chrono::microseconds(5ms);
-    for (;;) {
-        int const result = libc_trylock(mutex);
-        if (result != EBUSY)
-            return result;
-        if (!limit.valid())
-            return EINVAL;
-        if (limit.over())
-            return ETIMEDOUT;
-        weft::detail::sleep_until({.operation = "pthread_mutex_lock"},
-                                  std::min(limit.deadline(), weft::deadline_after(pause)));
-        pause = std::min(pause * 2, longest_pause);
-    }
+    return weft::detail::try_again("pthread_mutex_lock", limit, weft::detail::interruption::none,
+                                   [mutex] { return libc_trylock(mutex); });
 }
 
 int lock(pthread_mutex_t* mutex) noexcept {

@@ -7,10 +7,8 @@
 // as no writer waits, either (PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP).
 #include <pthread.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 
 #include <weft/detail/lock_owner.hpp>
@@ -20,6 +18,7 @@
 #include "libc_function.hpp"
 #include "lock_time.hpp"
 #include "on_fiber.hpp"
+#include "try_again.hpp"
 
 using weft::detail::claimed_waiters;
 using weft::detail::libc_function;
@@ -191,23 +190,11 @@ private:
     return result;
 }
 
-// A lock of libc's, on a fiber: nobody will tell us when it is free.
+// A lock of libc's, on a fiber.
 int lock_foreign(lock_type* lock, role as, lock_time const& limit) noexcept {
-    using namespace std::chrono_literals;
-    auto pause = std::chrono::microseconds(50);
-    constexpr auto longest_pause = std::chrono::microseconds(5ms);
-    for (;;) {
-        int const result = as == reader ? libc_tryrdlock(lock) : libc_trywrlock(lock);
-        if (result != EBUSY)
-            return result;
-        if (!limit.valid())
-            return EINVAL;
-        if (limit.over())
-            return ETIMEDOUT;
-        weft::detail::sleep_until({.operation = "pthread_rwlock"},
-                                  std::min(limit.deadline(), weft::deadline_after(pause)));
-        pause = std::min(pause * 2, longest_pause);
-    }
+    return weft::detail::try_again("pthread_rwlock", limit, weft::detail::interruption::none, [=] {
+        return as == reader ? libc_tryrdlock(lock) : libc_trywrlock(lock);
+    });
 }
 
 // libc's call for a thread is the last argument.

@@ -5,10 +5,8 @@
 // and again, in growing intervals.
 #include <semaphore.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <climits>
 #include <cstdint>
 
@@ -18,6 +16,7 @@
 #include "libc_function.hpp"
 #include "lock_time.hpp"
 #include "on_fiber.hpp"
+#include "try_again.hpp"
 
 using weft::detail::claimed_waiters;
 using weft::detail::interruption;
@@ -143,25 +142,12 @@ int wait_slowly(sem_t* semaphore, lock_time const& limit) {
     }
 }
 
-// A semaphore of libc's, on a fiber: nobody will tell us when it is posted.
+// A semaphore of libc's, on a fiber.
 int wait_foreign(sem_t* semaphore, lock_time const& limit) noexcept {
-    using namespace std::chrono_literals;
-    auto pause = std::chrono::microseconds(50);
-    constexpr auto longest_pause = std::chrono::microseconds(5ms);
-    while (libc_trywait(semaphore) != 0) {
-        if (errno != EAGAIN)
-            return -1;
-        if (!limit.valid())
-            return fail(EINVAL);
-        if (limit.over())
-            return fail(ETIMEDOUT);
-        if (weft::detail::sleep_until({.operation = "sem_wait"},
-                                      std::min(limit.deadline(), weft::deadline_after(pause)),
-                                      interruption::unless_restarted) == wake_cause::interrupted)
-            return fail(EINTR);
-        pause = std::min(pause * 2, longest_pause);
-    }
-    return 0;
+    int const error = weft::detail::try_again("sem_wait", limit, interruption::unless_restarted, [semaphore] {
+        return libc_trywait(semaphore) == 0 ? 0 : errno == EAGAIN ? EBUSY : errno;
+    });
+    return error == 0 ? 0 : fail(error);
 }
 
 // libc's call for a thread is the last argument.

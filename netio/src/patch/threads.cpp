@@ -4,10 +4,8 @@
 #include <pthread.h>
 #include <threads.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <mutex>
@@ -19,6 +17,7 @@
 #include "libc_function.hpp"
 #include "lock_time.hpp"
 #include "on_fiber.hpp"
+#include "try_again.hpp"
 
 using weft::detail::claimed_waiters;
 using weft::detail::libc_function;
@@ -47,23 +46,10 @@ int join_on_fiber(pthread_t thread, void** result) noexcept {
     return weft::detail::offload_alone("pthread_join", [=] { return libc_join(thread, result); });
 }
 
-// With a limit, a join that is given up must not have happened: it is looked again and again, in growing intervals.
+// With a limit, a join that is given up must not have happened.
 int join_until(pthread_t thread, void** result, lock_time const& limit) noexcept {
-    using namespace std::chrono_literals;
-    auto pause = std::chrono::microseconds(100);
-    constexpr auto longest_pause = std::chrono::microseconds(10ms);
-    for (;;) {
-        int const joined = libc_tryjoin(thread, result);
-        if (joined != EBUSY)
-            return joined;
-        if (!limit.valid())
-            return EINVAL;
-        if (limit.over())
-            return ETIMEDOUT;
-        weft::detail::sleep_until({.operation = "pthread_join"},
-                                  std::min(limit.deadline(), weft::deadline_after(pause)));
-        pause = std::min(pause * 2, longest_pause);
-    }
+    return weft::detail::try_again("pthread_join", limit, weft::detail::interruption::none,
+                                   [=] { return libc_tryjoin(thread, result); });
 }
 
 // -- barriers --
