@@ -118,10 +118,6 @@ private:
     std::exception_ptr failure_; // guarded by mutex_
 };
 
-} // namespace
-
-namespace {
-
 void watch_forks() {
     static std::once_flag once;
     std::call_once(once, [] {

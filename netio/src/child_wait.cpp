@@ -2,8 +2,8 @@
 
 #include <pthread.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <list>
 #include <mutex>
@@ -139,7 +139,7 @@ bool wait_by_watcher(idtype_t type, id_t id, int options) noexcept {
     return cause != wake_cause::interrupted;
 }
 
-// By a descriptor that is readable when the process has ended. poll() is ended by any handler, waitpid() is not.
+// By a descriptor that is readable when the process has ended. Not by poll(), which any handler ends.
 bool wait_by_pidfd(int pidfd) noexcept { return io::wait_until_readable(pidfd, "wait"); }
 
 } // namespace

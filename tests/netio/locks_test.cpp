@@ -238,7 +238,6 @@ BOOST_AUTO_TEST_CASE(condition_variables_pass_everything_on) {
 BOOST_AUTO_TEST_CASE(a_signal_wakes_one_and_a_broadcast_all) {
     weft::run([] {
         std::mutex mutex;
-        std::condition_variable_any any; // its own mutex, and a pthread condition
         std::condition_variable changed;
         int tickets = 0;
         int awake = 0;
