@@ -261,6 +261,39 @@ BOOST_AUTO_TEST_CASE(masks_of_a_wait_let_pending_signals_in) {
     });
 }
 
+// Two waits with masks of their own, of which the first one ends first.
+BOOST_AUTO_TEST_CASE(overlapping_masks_leave_the_programs_own) {
+    weft::run([] {
+        sigset_t before;
+        sigset_t after;
+        ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+        auto const wait_with = [](int blocked, int fd) {
+            sigset_t mask;
+            sigemptyset(&mask);
+            sigaddset(&mask, blocked);
+            pollfd look{.fd = fd, .events = POLLIN, .revents = 0};
+            BOOST_TEST(::ppoll(&look, 1, nullptr, &mask) == 1);
+        };
+        auto const one = support::pipe_pair();
+        auto const two = support::pipe_pair();
+        auto first = weft::spawn([&] { wait_with(SIGUSR1, one[0].get()); });
+        auto second = weft::spawn([&] { wait_with(SIGUSR2, two[0].get()); });
+        auto both = weft::spawn([&] {
+            ::write(one[1].get(), "x", 1);
+            first.join();
+            ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+            BOOST_TEST(sigismember(&after, SIGUSR2) == 1);
+            BOOST_TEST(sigismember(&after, SIGUSR1) == 0);
+            ::write(two[1].get(), "x", 1);
+        });
+        both.join();
+        second.join();
+        ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+        for (int signal = 1; signal < 32; ++signal)
+            BOOST_TEST(sigismember(&after, signal) == sigismember(&before, signal));
+    });
+}
+
 BOOST_AUTO_TEST_CASE(blocked_signals_are_waited_for) {
     sigset_t set;
     sigset_t before;

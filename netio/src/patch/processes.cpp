@@ -18,10 +18,12 @@
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
 #include "open_pipes.hpp"
+#include "signal_mask.hpp"
 
 using weft::detail::libc_function;
 using weft::detail::on_fiber;
 using weft::detail::open_pipes;
+using weft::detail::scoped_signal_mask;
 using weft::detail::wait_for_child;
 namespace sys = weft::detail::sys;
 
@@ -128,17 +130,20 @@ int wait_to_the_end(pid_t process) noexcept {
 }
 
 int run_command(char const* command) noexcept {
-    sigset_t child_signal;
-    sigset_t mask;
-    pid_t process = -1;
-    sigemptyset(&child_signal);
-    sigaddset(&child_signal, SIGCHLD);
-    keys.begin();
-    ::pthread_sigmask(SIG_BLOCK, &child_signal, &mask);
+    sigset_t const mask = weft::detail::program_signal_mask();
+    sigset_t without_child_signal = mask;
+    sigaddset(&without_child_signal, SIGCHLD);
     constexpr int no_shell = 127 << 8; // as if the shell had said exit 127
-    int const error = start_command(command, mask, process);
-    int const status = error == 0 ? wait_to_the_end(process) : no_shell;
-    ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+    pid_t process = -1;
+    int status = no_shell;
+    keys.begin();
+    int error = 0;
+    {
+        scoped_signal_mask const scope(&without_child_signal);
+        error = start_command(command, mask, process);
+        if (error == 0)
+            status = wait_to_the_end(process);
+    }
     keys.end();
     if (error != 0)
         errno = error;
