@@ -127,38 +127,49 @@ void watchers::end(watcher& one) noexcept {
     lock_.unlock();
 }
 
+// Where nothing tells of it: look again soon.
+constexpr auto soon = std::chrono::milliseconds(5);
+
+// False with EINTR.
+bool park_until(time_point deadline, id_t id) noexcept {
+    bool const interrupted = park({.operation = "wait", .subject = static_cast<std::intptr_t>(id)}, deadline,
+                                  interruption::unless_restarted) == wake_cause::interrupted;
+    if (interrupted)
+        errno = EINTR;
+    return !interrupted;
+}
+
 bool wait_by_watcher(idtype_t type, id_t id, int options) noexcept {
     waiting_fiber self{.fiber = current_fiber};
     begin_park(*current_fiber);
-    // Without a thread: look again soon.
-    constexpr auto soon = std::chrono::milliseconds(5);
     bool const watched = all_watchers().join(self, type, id, options);
-    wake_cause const cause = park({.operation = "wait", .subject = static_cast<std::intptr_t>(id)},
-                                  watched ? never : clock::now() + soon, interruption::unless_restarted);
+    bool const waited = park_until(watched ? never : clock::now() + soon, id);
     all_watchers().leave(self);
-    return cause != wake_cause::interrupted;
+    return waited;
 }
 
 // By a descriptor that is readable when the process has ended. Not by poll(), which any handler ends.
-bool wait_by_pidfd(int pidfd) noexcept { return io::wait_until_readable(pidfd, "wait"); }
+bool wait_by_pidfd(int pidfd, id_t id) noexcept {
+    if (io::wait_until_readable(pidfd, "wait"))
+        return true;
+    if (errno == EINTR || errno == EAGAIN) // PIDFD_NONBLOCK
+        return false;
+    begin_park(*current_fiber); // no memory, or no descriptor for the engine
+    return park_until(clock::now() + soon, id);
+}
 
 } // namespace
 
 bool wait_for_child(idtype_t type, id_t id, int options) noexcept {
-    bool waited = false;
-    if (type == P_PIDFD) {
-        waited = wait_by_pidfd(static_cast<int>(id));
-    } else if (int const pidfd = type == P_PID && (options & kinds) == WEXITED ? sys::open_process(id) : -1;
-               pidfd >= 0) {
-        waited = wait_by_pidfd(pidfd);
-        int const error = errno;
-        io::close(pidfd);
-        errno = error;
-    } else {
-        waited = wait_by_watcher(type, id, options & (kinds | bits_of_who));
-    }
-    if (!waited)
-        errno = EINTR;
+    if (type == P_PIDFD)
+        return wait_by_pidfd(static_cast<int>(id), id);
+    int const pidfd = type == P_PID && (options & kinds) == WEXITED ? sys::open_process(id) : -1;
+    if (pidfd < 0)
+        return wait_by_watcher(type, id, options & (kinds | bits_of_who));
+    bool const waited = wait_by_pidfd(pidfd, id);
+    int const error = errno;
+    io::close(pidfd);
+    errno = error;
     return waited;
 }
 

@@ -11,7 +11,8 @@
 namespace weft::detail {
 
 // On a fiber, after a look found nothing: returns true when it may be worth looking again for a child that
-// waitid(2) would find by `type`, `id` and `options`; false with EINTR, if a handler without SA_RESTART has run.
+// waitid(2) would find by `type`, `id` and `options`; false with EINTR, if a handler without SA_RESTART has run, or with
+// EAGAIN, if `id` is a pidfd that the program made non-blocking.
 bool wait_for_child(idtype_t type, id_t id, int options) noexcept;
 
 } // namespace weft::detail

@@ -182,6 +182,7 @@ int wait_for_any(std::size_t count, wait_limit const& limit, char const* operati
 bool wait_until_readable(int fd, char const* operation) noexcept {
     while (sys::events_now(fd, POLLIN) == 0) {
         io_call call(fd);
+        errno = ENOMEM;
         if (!call.possible() || !call.wait(EPOLLIN, operation))
             return false;
     }
