@@ -79,6 +79,11 @@ void detach(fiber_core& fiber) noexcept {
         fiber.report_failure(fiber);
 }
 
+std::exception_ptr no_result() noexcept {
+    return std::make_exception_ptr(
+        std::runtime_error("weft::fiber::get: the fiber called pthread_exit, so it has no result"));
+}
+
 void report_unhandled(fiber_core const& fiber, std::exception_ptr const& failure) noexcept {
     // Not fiber.home: a handle may outlive its run.
     if (failure && this_worker != nullptr)

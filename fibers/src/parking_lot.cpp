@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -15,6 +17,8 @@ struct alignas(64) lot_guard::bucket {
 
 struct lot_table {
     static constexpr std::size_t bits = 9;
+
+    void forget_all() noexcept;
 
     std::array<lot_guard::bucket, std::size_t{1} << bits> buckets;
 };
@@ -40,6 +44,15 @@ constinit thread_local thread_state here __attribute__((tls_model("initial-exec"
 
 // Locks are taken before any constructor has run.
 constinit lot_table table{};
+
+// In the child of a fork nobody waits: who did is not in it.
+[[gnu::constructor]] void watch_forks() {
+    ::pthread_atfork(nullptr, nullptr, [] {
+        table.forget_all();
+        here.guarded = false;
+        here.deferred = 0;
+    });
+}
 
 } // namespace
 
@@ -137,13 +150,11 @@ claimed_waiters lot_guard::take_first(std::ptrdiff_t most) noexcept {
     return woken;
 }
 
-void forget_parked() noexcept {
-    for (auto& each : table.buckets) {
+void lot_table::forget_all() noexcept {
+    for (auto& each : buckets) {
         each.lock.unlock();
         each.first = each.last = nullptr;
     }
-    here.guarded = false;
-    here.deferred = 0;
 }
 
 } // namespace weft::detail

@@ -1,3 +1,4 @@
+#include <cxxabi.h>
 #include <pthread.h>
 
 #include <barrier>
@@ -8,7 +9,6 @@
 #include <thread>
 #include <vector>
 
-#include <weft/detail/parking_lot.hpp>
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
@@ -75,15 +75,9 @@ public:
             fail(std::current_exception());
         }
         gate_.arrive_and_wait();
-        if (!failed()) {
-            if (main != nullptr) {
-                main(argument);
-                group_.end_work();
-            }
-            self->serve();
-        }
-        if (!group_.forked())
-            gate_.arrive_and_wait();
+        common_end const end(*this);
+        if (!failed())
+            work(*self, main, argument);
     }
 
     void join_others() {
@@ -100,6 +94,34 @@ public:
     }
 
 private:
+    void work(worker& self, void (*main)(void*), void* argument) {
+        if (main == nullptr)
+            return self.serve();
+        try {
+            main(argument);
+        } catch (abi::__forced_unwind&) {
+            // pthread_exit(3), or pthread_cancel(3) of the thread: it ends when a run may.
+            group_.end_work();
+            self.serve();
+            throw;
+        }
+        group_.end_work();
+        self.serve();
+    }
+
+    // The second meeting, also when main is unwound.
+    struct common_end {
+        explicit common_end(run_threads& all_) : all(all_) {}
+        common_end(common_end const&) = delete;
+        common_end& operator=(common_end const&) = delete;
+        ~common_end() {
+            if (!all.group_.forked())
+                all.gate_.arrive_and_wait();
+        }
+
+        run_threads& all;
+    };
+
     void fail(std::exception_ptr failure) {
         std::scoped_lock const lock(mutex_);
         if (!failure_)
@@ -122,7 +144,6 @@ void watch_forks() {
     static std::once_flag once;
     std::call_once(once, [] {
         ::pthread_atfork(nullptr, nullptr, [] {
-            forget_parked();
             if (this_worker != nullptr && current_fiber != nullptr)
                 this_worker->survive_fork();
         });
@@ -140,7 +161,12 @@ void run(run_options const& options, void (*main)(void*), void* argument) {
     watch_forks();
     run_threads threads(group);
     threads.start_others();
-    threads.run_one(0, main, argument);
+    try {
+        threads.run_one(0, main, argument);
+    } catch (abi::__forced_unwind&) {
+        threads.join_others();
+        throw;
+    }
     threads.join_others();
 }
 

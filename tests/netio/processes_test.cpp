@@ -5,12 +5,14 @@
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include <weft/clock.hpp>
 #include <weft/fiber.hpp>
 #include <weft/run.hpp>
+#include <weft/semaphore.hpp>
 #include <weft/this_fiber.hpp>
 
 #include "support/child.hpp"
@@ -111,6 +114,30 @@ BOOST_AUTO_TEST_CASE(commands_run_while_other_fibers_do) {
         struct sigaction action {};
         ::sigaction(SIGINT, nullptr, &action);
         BOOST_TEST((action.sa_handler == SIG_DFL)); // ignored only meanwhile
+    });
+}
+
+// Each blocks SIGCHLD while its command runs, and the first one ends first.
+BOOST_AUTO_TEST_CASE(overlapping_commands_leave_the_signal_mask_as_it_was) {
+    weft::run([] {
+        sigset_t mask;
+        sigset_t before;
+        ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+        auto ends = support::pipe_pair();
+        ::fcntl(ends[1].get(), F_SETFD, FD_CLOEXEC);
+        std::string const until_told = "exec cat <&" + std::to_string(ends[0].get()) + " >/dev/null";
+        auto second = weft::spawn([&] { BOOST_TEST(::system(until_told.c_str()) == 0); });
+        auto first = weft::spawn([&] {
+            auto third = weft::spawn([] { BOOST_TEST(::system("true") == 0); });
+            third.join();
+            ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+            BOOST_TEST(sigismember(&mask, SIGCHLD) == 1); // for `second`
+            ends[1].reset();
+        });
+        first.join();
+        second.join();
+        ::pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+        BOOST_TEST(sigismember(&mask, SIGCHLD) == sigismember(&before, SIGCHLD));
     });
 }
 
@@ -253,7 +280,7 @@ BOOST_AUTO_TEST_CASE(any_fiber_may_exit) {
     // LeakSanitizer doesn't look at the stack that another worker's thread has left for its scheduler's.
     std::size_t const several = support::sanitized ? 1 : 2;
     for (bool const on_main : {true, false})
-        for (bool const nested : {true, false}) {
+        for (std::size_t const workers : {std::size_t{1}, several}) {
             auto const result = support::in_child([=] {
 #if defined(__SANITIZE_ADDRESS__)
                 __lsan_disable(); // what others hold when a process exits is no leak
@@ -261,25 +288,88 @@ BOOST_AUTO_TEST_CASE(any_fiber_may_exit) {
                 std::atexit([] { ::write(STDERR_FILENO, "handled", 7); });
                 return weft::run(
                     [=] {
-                        auto sleeper = weft::spawn([] { ::sleep(100); });
+                        weft::semaphore sleeps(0);
+                        auto sleeper = weft::spawn([&] {
+                            sleeps.release();
+                            ::sleep(100);
+                        });
                         auto ready = weft::spawn([] {
                             for (;;)
                                 weft::this_fiber::yield();
                         });
-                        auto exiting = weft::spawn([=] {
-                            ::usleep(1000);
+                        auto exiting = weft::spawn([&] {
+                            sleeps.acquire();
                             if (!on_main)
                                 std::exit(7);
+                            sleeps.release();
+                            ::sleep(100);
                         });
-                        if (nested)
-                            ::usleep(2000);
-                        if (on_main)
-                            std::exit(7);
-                        sleeper.join();
+                        if (!on_main)
+                            sleeper.join();
+                        sleeps.acquire();
+                        std::exit(7);
                     },
-                    support::with_workers(nested ? several : 1));
+                    support::with_workers(workers));
             });
             BOOST_TEST(result.exited(7));
             BOOST_TEST(result.errors == "handled");
         }
+}
+
+namespace {
+
+struct speaks_at_its_end {
+    std::string& where;
+    char const* words;
+    ~speaks_at_its_end() { where += words; }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(pthread_exit_on_main_ends_the_thread_after_the_other_fibers) {
+    for (std::size_t const workers : {1U, 2U}) {
+        std::string order;
+        auto const run = [&] {
+            weft::run(
+                [&] {
+                    auto other = weft::spawn([&] {
+                        ::usleep(1000);
+                        order += "other,";
+                    });
+                    other.detach();
+                    speaks_at_its_end const local{order, "main,"};
+                    ::pthread_exit(&order);
+                },
+                support::with_workers(workers));
+        };
+        pthread_t thread{};
+        auto const call = [](void* function) -> void* {
+            (*static_cast<decltype(run)*>(function))();
+            return nullptr;
+        };
+        BOOST_TEST(
+            ::pthread_create(&thread, nullptr, call, const_cast<void*>(static_cast<void const*>(&run))) == 0);
+        void* result = nullptr;
+        BOOST_TEST(::pthread_join(thread, &result) == 0);
+        BOOST_TEST(result == &order);
+        BOOST_TEST(order == "main,other,");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pthread_exit_ends_one_fiber) {
+    weft::run([] {
+        bool unwound = false;
+        struct sets {
+            bool& what;
+            ~sets() { what = true; }
+        };
+        auto without_result = weft::spawn([&] {
+            sets const local{unwound};
+            ::pthread_exit(nullptr);
+        });
+        without_result.get();
+        BOOST_TEST(unwound);
+        auto with_result = weft::spawn([]() -> int { ::thrd_exit(3); });
+        BOOST_CHECK_THROW(with_result.get(), std::runtime_error);
+    });
 }

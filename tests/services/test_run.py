@@ -72,6 +72,27 @@ class TheProgram(unittest.TestCase):
         self.assertEqual(with_weft, without)
 
 
+    def test_a_main_that_leaves_its_threads_running(self):
+        code = """
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <unistd.h>
+            static void cleanup(void *words) { puts(words); fflush(stdout); }
+            static void *work(void *unused) { usleep(20000); puts("thread"); return unused; }
+            int main(void) {
+                pthread_t thread;
+                pthread_create(&thread, NULL, work, NULL);
+                pthread_cleanup_push(cleanup, "cleanup");
+                pthread_exit(NULL);
+                pthread_cleanup_pop(0);
+            }"""
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program")
+            subprocess.run([required_program("cc", "gcc"), "-x", "c", "-o", program, "-"], input=code.encode(), check=True)
+            ended = run_weft("run", str(program))
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "cleanup\nthread\n", ""))
+
+
 class Refusals(unittest.TestCase):
     def assert_refused(self, code, reason, *arguments):
         ended = run_weft("run", *arguments)

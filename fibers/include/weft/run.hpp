@@ -1,6 +1,8 @@
 // run: the entrance to weft. Everything else is called from a fiber, and fibers live inside weft::run.
 #pragma once
 
+#include <cxxabi.h>
+
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -37,7 +39,7 @@ void run(run_options const& options, void (*main)(void*), void* argument);
 
 // Runs `main` as the first fiber, on the calling thread's own stack, and returns when it and every fiber that it and
 // its descendants spawned have ended. Returns main's int, or 0 if it returns void. An exception that leaves main leaves
-// run too, after the other fibers have ended.
+// run too, after the other fibers have ended; and so does pthread_exit(3), which then ends the thread.
 //
 // Not to be called on a fiber (std::logic_error). Throws std::invalid_argument for options out of range,
 // std::system_error if a thread, stack or engine can't be had.
@@ -56,6 +58,8 @@ template <class Main> int run(Main&& main, run_options const& options = {}) {
                     self.main();
                 else
                     self.result = self.main();
+            } catch (abi::__forced_unwind&) {
+                throw; // pthread_exit(3) may not be held up
             } catch (...) {
                 self.failure = std::current_exception();
             }

@@ -72,7 +72,4 @@ private:
 // called with `address`, as often as it was deferred, as soon as that guard is released.
 bool defer_in_handler(void const* address, void (*later)(void const* address) noexcept) noexcept;
 
-// In the child of a fork: nobody waits.
-void forget_parked() noexcept;
-
 } // namespace weft::detail

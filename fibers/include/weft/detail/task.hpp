@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <weft/detail/exit.hpp>
 #include <weft/detail/fiber_core.hpp>
 #include <weft/spawn_options.hpp>
 
@@ -32,6 +33,9 @@ void detach(fiber_core& fiber) noexcept;
 
 // Hands an exception that nobody will get to run_options::on_unhandled.
 void report_unhandled(fiber_core const& fiber, std::exception_ptr const& failure) noexcept;
+
+// What get() throws of a fiber that was ended before it had a result.
+std::exception_ptr no_result() noexcept;
 
 template <class R> struct task_result : fiber_core {
     using stored =
@@ -83,6 +87,12 @@ template <class F> struct task final : task_result<std::invoke_result_t<F&>> {
             } else {
                 this->value.emplace((*function)());
             }
+            function.reset();
+        } catch (fiber_exit const&) {
+            if constexpr (std::is_void_v<result>)
+                this->value.emplace(nullptr);
+            else
+                this->failure = no_result();
             function.reset();
         } catch (...) {
             this->failure = std::current_exception();
