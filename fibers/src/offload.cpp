@@ -1,5 +1,4 @@
 #include <pthread.h>
-#include <signal.h>
 
 #include <atomic>
 #include <chrono>
@@ -7,6 +6,7 @@
 #include <mutex>
 
 #include <weft/detail/call_counts.hpp>
+#include <weft/detail/helper_thread.hpp>
 #include <weft/detail/offload.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/spinlock.hpp>
@@ -128,23 +128,6 @@ offload_pool& pool() {
 }
 
 } // namespace
-
-bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) noexcept {
-    sigset_t all;
-    sigset_t previous;
-    sigfillset(&all);
-    pthread_attr_t attributes;
-    if (::pthread_attr_init(&attributes) != 0)
-        return false;
-    ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    ::pthread_attr_setstacksize(&attributes, stack);
-    ::pthread_sigmask(SIG_SETMASK, &all, &previous);
-    pthread_t thread{};
-    int const error = ::pthread_create(&thread, &attributes, function, argument);
-    ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-    ::pthread_attr_destroy(&attributes);
-    return error == 0;
-}
 
 bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
     call.fiber = current_fiber;

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <new>
 
-#include <weft/detail/offload.hpp>
+#include <weft/detail/helper_thread.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/spinlock.hpp>
 

@@ -31,6 +31,7 @@ struct descriptor {
         accepting = 1U << 8,       // a worker is between poll and accept
         own_nonblocking = 1U << 9, // O_NONBLOCK, set by us on a socket of our own: calls wait all the same
         hidden = 1U << 10,         // an engine's: to the program, the number is not open
+        pipe = 1U << 11,           // can be waited for, as no file on a disk can
     };
 
     std::atomic<std::uint32_t> generation{1};

@@ -29,11 +29,26 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
              socklen_t length = 0, time_point limit = never) noexcept;
 ssize_t send(int fd, msghdr const* message, int flags, time_point limit = never) noexcept;
 
+// recvmmsg(2), sendmmsg(2)
+int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept;
+int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept;
+
 // read(2), readv(2), write(2), writev(2)
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept;
 ssize_t read(int fd, iovec const* parts, int count) noexcept;
 ssize_t write(int fd, void const* data, std::size_t size) noexcept;
 ssize_t write(int fd, iovec const* parts, int count) noexcept;
+
+// preadv2(2), pwritev2(2): at a position of the caller's, or with offset -1 at the file's own
+ssize_t read_at(int fd, iovec const* parts, int count, off_t offset, int flags) noexcept;
+ssize_t write_at(int fd, iovec const* parts, int count, off_t offset, int flags) noexcept;
+
+// sendfile(2), splice(2), tee(2), vmsplice(2)
+ssize_t send_file(int to, int from, off_t* offset, std::size_t size) noexcept;
+ssize_t splice(int from, off_t* from_offset, int to, off_t* to_offset, std::size_t size,
+               unsigned flags) noexcept;
+ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept;
+ssize_t splice_memory(int fd, iovec const* parts, std::size_t count, unsigned flags) noexcept;
 
 // accept4(2), connect(2)
 int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept;
@@ -64,6 +79,9 @@ int close(int fd) noexcept;
 // A socket of weft's own, close-on-exec. O_NONBLOCK is set on it, which saves asking poll first; the calls above wait on
 // it all the same. Any thread.
 int open_own_socket(int domain, int type) noexcept;
+
+// Tells the descriptor table of what is neither a file nor a socket; `flags`: O_NONBLOCK or not. Any thread.
+void opened_pipe(int fd, int flags) noexcept;
 
 // Tells the descriptor table of a socket just opened, of socket(2)'s domain and type (with SOCK_NONBLOCK); any thread.
 void opened_socket(int fd, int domain, int type, int protocol) noexcept;

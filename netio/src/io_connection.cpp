@@ -158,6 +158,10 @@ int close(int fd) noexcept {
     return sys::close(fd);
 }
 
+void opened_pipe(int fd, int flags) noexcept {
+    descriptor_opened(fd, descriptor::pipe | ((flags & O_NONBLOCK) != 0 ? descriptor::nonblocking : 0U));
+}
+
 void opened_socket(int fd, int domain, int type, int protocol) noexcept {
     std::uint32_t flags = socket_flags(domain, type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol);
     if ((type & SOCK_NONBLOCK) != 0)

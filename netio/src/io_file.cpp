@@ -4,15 +4,18 @@
 #include <cerrno>
 #include <climits>
 
+#include "disk.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "parts.hpp"
+#include "user_memory.hpp"
 
 // read and write, which take descriptors of every kind:
 //   1. A socket that we opened: recv and send.
 //   2. Anything else: RWF_NOWAIT, which says EAGAIN instead of waiting.
 //   3. Where RWF_NOWAIT is refused (terminals, FIFOs, some file systems): ask poll first, then do what it allows.
-// A regular file never waits for an event; what it waits for is the disk, and that is the thread's business here.
+// A regular file never waits for an event; what it waits for is the disk. So RWF_NOWAIT takes what is in memory, and for the rest
+// there is wait_for_disk().
 namespace weft::detail::io {
 namespace {
 
@@ -58,7 +61,7 @@ ssize_t try_write(io_call& call, int fd, iovec const* parts, int count) noexcept
         call, fd, POLLOUT, [=] { return sys::write_now(fd, parts, count); },
         [=] {
             if (is_regular(fd))
-                return sys::write(fd, parts, count);
+                return wait_for_disk("write", [=] { return sys::write(fd, parts, count); });
             // Writable means room for PIPE_BUF bytes: more could block.
             iovec piece = *parts;
             piece.iov_len = std::min<std::size_t>(piece.iov_len, PIPE_BUF);
@@ -67,6 +70,20 @@ ssize_t try_write(io_call& call, int fd, iovec const* parts, int count) noexcept
 }
 
 bool in_range(int count) noexcept { return count > 0 && count <= IOV_MAX; }
+
+// A file's bytes come all that there are; what RWF_NOWAIT has left out is on the disk. `got` > 0, so the parts are there.
+template <class Read>
+ssize_t read_the_rest(io_call const& call, int fd, iovec const* given, int count, ssize_t got,
+                      char const* operation, Read read) noexcept {
+    parts rest(given, static_cast<std::size_t>(count));
+    if (got <= 0 || static_cast<std::size_t>(got) == rest.left() ||
+        call.is(descriptor::tracked | descriptor::pipe) || !is_regular(fd) ||
+        !rest.advance(static_cast<std::size_t>(got)))
+        return got;
+    ssize_t const more =
+        wait_for_disk(operation, [&] { return read(rest.data(), static_cast<int>(rest.count()), got); });
+    return more > 0 ? got + more : got;
+}
 
 } // namespace
 
@@ -85,16 +102,22 @@ ssize_t read(int fd, iovec const* parts, int count) noexcept {
     }
     do {
         ssize_t const n = try_read(call, fd, parts, count);
-        if (n >= 0 || (errno != EAGAIN && errno != EPERM))
-            return call.done(n);
+        if (n >= 0)
+            return call.done(read_the_rest(
+                call, fd, parts, count, n, "read",
+                [fd](iovec const* rest, int left, ssize_t /*got*/) { return sys::read(fd, rest, left); }));
         if (errno == EPERM)
-            return call.done(sys::read(fd, parts, count));
+            break;
+        if (errno != EAGAIN)
+            return call.done(n);
     } while (call.wait(EPOLLIN, "read"));
-    return errno == EPERM ? sys::read(fd, parts, count) : -1;
+    if (errno != EPERM)
+        return -1;
+    return call.done(wait_for_disk("read", [=] { return sys::read(fd, parts, count); }));
 }
 
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
-    if (size == 0) // recv would wait for data
+    if (size == 0 || size > SSIZE_MAX) // recv would wait for data, or take the size for less
         return sys::read(fd, buffer, size);
     if (descriptor const* const entry = known_descriptor(fd)) {
         constexpr std::uint32_t ours = descriptor::tracked | descriptor::socket;
@@ -121,35 +144,65 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
             return n;
         call.forget_kind();
     }
+    // The parts are looked at only after the kernel could read them, or we: a bad pointer is EFAULT.
+    if (call.is(descriptor::no_nowait) && !readable(given, static_cast<std::size_t>(count) * sizeof *given))
+        return -1;
+    ssize_t n = try_write(call, fd, given, count);
+    if (n < 0 && errno != EAGAIN && errno != EPERM)
+        return call.done(n);
     parts rest(given, static_cast<std::size_t>(count));
     std::size_t written = 0;
     for (;;) {
-        ssize_t const n = try_write(call, fd, rest.data(), static_cast<int>(rest.count()));
         if (n >= 0) {
             auto const done = static_cast<std::size_t>(n);
             written += done;
             if (done == rest.left() || !rest.advance(done))
                 return call.done(static_cast<ssize_t>(written));
-            if (call.is(descriptor::no_nowait)) {
-                count_call(*current_fiber);
-                continue; // only a piece was tried: there may be room for more
-            }
-        } else if (errno != EAGAIN) {
-            break;
         }
-        if (!call.wait(EPOLLOUT, "write"))
+        if (n < 0 && errno != EAGAIN)
             break;
+        // Where only a piece was tried, there may be room for more.
+        if (n >= 0 && call.is(descriptor::no_nowait))
+            count_call(*current_fiber);
+        else if (!call.wait(EPOLLOUT, "write"))
+            break;
+        n = try_write(call, fd, rest.data(), static_cast<int>(rest.count()));
     }
-    if (errno != EPERM)
-        return call.done(written > 0 ? static_cast<ssize_t>(written) : -1);
-    ssize_t const n = sys::write(fd, rest.data(), static_cast<int>(rest.count()));
-    return call.done(n >= 0 || written == 0 ? n + static_cast<ssize_t>(written)
-                                            : static_cast<ssize_t>(written));
+    if (errno == EPERM) {
+        n = wait_for_disk("write",
+                          [&] { return sys::write(fd, rest.data(), static_cast<int>(rest.count())); });
+        if (n > 0 || written == 0)
+            return call.done(n + static_cast<ssize_t>(written));
+    }
+    return call.done(written > 0 ? static_cast<ssize_t>(written) : -1);
 }
 
 ssize_t write(int fd, void const* data, std::size_t size) noexcept {
     iovec const whole{.iov_base = const_cast<void*>(data), .iov_len = size};
     return io::write(fd, &whole, 1);
+}
+
+// Only files have positions, but for offset -1.
+ssize_t read_at(int fd, iovec const* parts, int count, off_t offset, int flags) noexcept {
+    if (offset == -1 && flags == 0)
+        return io::read(fd, parts, count);
+    if (!files_are_offloaded || (flags & RWF_NOWAIT) != 0)
+        return sys::read_at(fd, parts, count, offset, flags);
+    ssize_t const n = sys::read_at(fd, parts, count, offset, flags | RWF_NOWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+        return wait_for_disk("pread", [=] { return sys::read_at(fd, parts, count, offset, flags); });
+    return read_the_rest(io_call(fd), fd, parts, count, n, "pread",
+                         [=](iovec const* rest, int left, ssize_t got) {
+                             return sys::read_at(fd, rest, left, offset + got, flags);
+                         });
+}
+
+ssize_t write_at(int fd, iovec const* parts, int count, off_t offset, int flags) noexcept {
+    if (offset == -1 && flags == 0)
+        return io::write(fd, parts, count);
+    if ((flags & RWF_NOWAIT) != 0)
+        return sys::write_at(fd, parts, count, offset, flags);
+    return wait_for_disk("pwrite", [=] { return sys::write_at(fd, parts, count, offset, flags); });
 }
 
 } // namespace weft::detail::io

@@ -1,30 +1,16 @@
+#include "io_receive.hpp"
+
 #include <cerrno>
+#include <optional>
 #include <span>
 
 #include "io.hpp"
 #include "io_call.hpp"
+#include "parts.hpp"
+#include "user_memory.hpp"
 
 namespace weft::detail::io {
 namespace {
-
-// These never wait in the kernel: what is there is taken, or an error says why not.
-constexpr int immediate = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB;
-
-// Descriptors that came with a message are new to us.
-void note_passed_descriptors(msghdr& message) noexcept {
-    if (message.msg_control == nullptr || message.msg_controllen == 0)
-        return;
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        std::size_t const count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd = -1;
-            __builtin_memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            descriptor_closing(fd);
-        }
-    }
-}
 
 std::size_t room(msghdr const& message) noexcept {
     std::size_t sum = 0;
@@ -61,12 +47,71 @@ ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) no
     return got > 0 ? static_cast<ssize_t>(got) : -1;
 }
 
+// The same into several buffers. What comes beside the bytes ends it, as the kernel doesn't go on after that, either.
+ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept {
+    msghdr given{};
+    if (!copy_in(given, message))
+        return -1;
+    bool const peek = (flags & MSG_PEEK) != 0;
+    std::optional<parts> buffers;
+    msghdr rest = given;
+    std::size_t got = 0;
+    do {
+        for (;;) {
+            msghdr* const now = got == 0 ? message : &rest;
+            ssize_t const n = sys::receive(fd, now, flags | MSG_DONTWAIT);
+            if (n < 0 && errno == EAGAIN)
+                break;
+            if (n < 0)
+                return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
+            auto const count = static_cast<std::size_t>(n);
+            if (!buffers) // the kernel has read them: they are there
+                buffers.emplace(given.msg_iov, given.msg_iovlen);
+            bool const full = count >= buffers->left();
+            if (peek && !full && count > 0 && !at_end(fd)) {
+                *message = given; // looked at again, from the start
+                break;
+            }
+            if (got > 0) {
+                message->msg_flags = now->msg_flags;
+                message->msg_controllen = now->msg_controllen;
+            }
+            got += count;
+            note_passed_descriptors(*message);
+            bool const more_than_bytes = given.msg_control != nullptr && message->msg_controllen > 0;
+            if (full || count == 0 || peek || more_than_bytes || !buffers->advance(count))
+                return call.done(static_cast<ssize_t>(got));
+            rest = given;
+            rest.msg_name = nullptr; // told with the first bytes
+            rest.msg_namelen = 0;
+            rest.msg_iov = const_cast<iovec*>(buffers->data());
+            rest.msg_iovlen = buffers->count();
+        }
+    } while (call.wait(EPOLLIN, "recvmsg"));
+    return got > 0 ? static_cast<ssize_t>(got) : -1;
+}
+
 } // namespace
+
+void note_passed_descriptors(msghdr& message) noexcept {
+    if (message.msg_control == nullptr || message.msg_controllen == 0)
+        return;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        std::size_t const count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int fd = -1;
+            __builtin_memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
+            descriptor_closing(fd);
+        }
+    }
+}
 
 ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address, socklen_t* length,
                 time_point limit) noexcept {
     io_call call(fd);
-    if (!call.possible() || (flags & immediate) != 0 || call.known_nonblocking())
+    if (!call.possible() || never_waits(flags) || call.known_nonblocking())
         return sys::receive(fd, buffer, size, flags, address, length);
     call.limit(limit);
     if ((flags & MSG_WAITALL) != 0) {
@@ -89,9 +134,14 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
 
 ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
     io_call call(fd);
-    if (!call.possible() || (flags & immediate) != 0 || call.known_nonblocking())
+    if (!call.possible() || never_waits(flags) || call.known_nonblocking())
         return sys::receive(fd, message, flags);
     call.limit(limit);
+    if ((flags & MSG_WAITALL) != 0) {
+        call.learn_socket();
+        if (call.is(descriptor::stream))
+            return receive_all(call, fd, message, flags);
+    }
     // `message` is looked at only after the kernel could read it: a bad pointer is EFAULT.
     do {
         if (call.known_drained())

@@ -44,6 +44,14 @@ inline ssize_t send(int fd, msghdr const* message, int flags) noexcept {
     return ::syscall(SYS_sendmsg, fd, message, flags);
 }
 
+inline int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept {
+    return static_cast<int>(::syscall(SYS_recvmmsg, fd, messages, count, flags, timeout));
+}
+
+inline int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+    return static_cast<int>(::syscall(SYS_sendmmsg, fd, messages, count, flags));
+}
+
 inline ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
     return ::syscall(SYS_read, fd, buffer, size);
 }
@@ -56,13 +64,39 @@ inline ssize_t write(int fd, iovec const* parts, int count) noexcept {
     return ::syscall(SYS_writev, fd, parts, count);
 }
 
+// `flags`: RWF_... Offset -1 is the file's own position.
+inline ssize_t read_at(int fd, iovec const* parts, int count, long offset, int flags) noexcept {
+    return ::syscall(SYS_preadv2, fd, parts, count, offset, 0L, flags);
+}
+
+inline ssize_t write_at(int fd, iovec const* parts, int count, long offset, int flags) noexcept {
+    return ::syscall(SYS_pwritev2, fd, parts, count, offset, 0L, flags);
+}
+
 // At the file's own position; EAGAIN instead of waiting, EOPNOTSUPP where the kind of file can't promise that.
 inline ssize_t read_now(int fd, iovec const* parts, int count) noexcept {
-    return ::syscall(SYS_preadv2, fd, parts, count, -1L, -1L, RWF_NOWAIT);
+    return read_at(fd, parts, count, -1, RWF_NOWAIT);
 }
 
 inline ssize_t write_now(int fd, iovec const* parts, int count) noexcept {
-    return ::syscall(SYS_pwritev2, fd, parts, count, -1L, -1L, RWF_NOWAIT);
+    return write_at(fd, parts, count, -1, RWF_NOWAIT);
+}
+
+inline ssize_t send_file(int to, int from, long* offset, std::size_t size) noexcept {
+    return ::syscall(SYS_sendfile, to, from, offset, size);
+}
+
+inline ssize_t splice(int from, long* from_offset, int to, long* to_offset, std::size_t size,
+                      unsigned flags) noexcept {
+    return ::syscall(SYS_splice, from, from_offset, to, to_offset, size, flags);
+}
+
+inline ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept {
+    return ::syscall(SYS_tee, from, to, size, flags);
+}
+
+inline ssize_t splice_memory(int fd, iovec const* parts, std::size_t count, unsigned flags) noexcept {
+    return ::syscall(SYS_vmsplice, fd, parts, count, flags);
 }
 
 inline int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {

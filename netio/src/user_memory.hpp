@@ -6,29 +6,54 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 
 namespace weft::detail {
 
-// Copies `size` bytes; false, with EFAULT, where they can't be read. A system call: for calls that are slow anyway.
-inline bool copy_in(void* to, void const* from, std::size_t size) noexcept {
-    iovec const local{.iov_base = to, .iov_len = size};
-    iovec const remote{.iov_base = const_cast<void*>(from), .iov_len = size};
+enum class user_copy : int { in = SYS_process_vm_readv, out = SYS_process_vm_writev };
+
+// Copies `size` bytes between ours and the program's memory; false, with EFAULT, where that can't be accessed. A system call: for
+// calls that are slow anyway.
+inline bool copy_user(user_copy direction, void* ours, void* theirs, std::size_t size) noexcept {
+    iovec const local{.iov_base = ours, .iov_len = size};
+    iovec const remote{.iov_base = theirs, .iov_len = size};
     int const error = errno;
     // By this name the kernel knows the calling process, also right after a fork.
-    long const copied = ::syscall(SYS_process_vm_readv, ::getpid(), &local, 1, &remote, 1, 0);
+    long const copied = ::syscall(static_cast<long>(direction), ::getpid(), &local, 1, &remote, 1, 0);
     bool const forbidden = copied < 0 && errno != EFAULT; // in some containers: then a bad pointer is a crash
-    if (forbidden)
-        std::memcpy(to, from, size);
+    if (forbidden && direction == user_copy::in)
+        std::memcpy(ours, theirs, size);
+    else if (forbidden)
+        std::memcpy(theirs, ours, size);
     bool const whole = forbidden || copied == static_cast<long>(size);
     errno = whole ? error : EFAULT;
     return whole;
 }
 
+inline bool copy_in(void* to, void const* from, std::size_t size) noexcept {
+    return copy_user(user_copy::in, to, const_cast<void*>(from), size);
+}
+
 template <class Value> bool copy_in(Value& to, Value const* from) noexcept {
     return copy_in(&to, from, sizeof to);
+}
+
+template <class Value> bool copy_out(Value* to, Value const& from) noexcept {
+    return copy_user(user_copy::out, const_cast<Value*>(&from), to, sizeof from);
+}
+
+// Whether they can be read; false with EFAULT.
+inline bool readable(void const* from, std::size_t size) noexcept {
+    std::array<char, 1024> scrap;
+    for (std::size_t done = 0; done < size; done += scrap.size())
+        if (!copy_in(scrap.data(), static_cast<char const*>(from) + done,
+                     std::min(scrap.size(), size - done)))
+            return false;
+    return true;
 }
 
 } // namespace weft::detail

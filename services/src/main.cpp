@@ -112,6 +112,9 @@ CLI::App* add_run_command(CLI::App& program, run_command_options& options) {
     CLI::App* const command = program.add_subcommand(
         "run", "Run any program with its blocking calls patched, its main thread a fiber");
     command->add_flag("--stats", options.statistics, "At its exit, print on stderr how often it parked");
+    command->add_flag(
+        "--files", options.files,
+        "Let other threads wait for disks and file locks (open, read, write, fsync, flock ...)");
     command->footer(
         "weft run [OPTIONS] [--] PROGRAM [ARGUMENT...]: the program must be linked dynamically. Processes\n"
         "that it starts are patched, too.\n"

@@ -60,6 +60,10 @@ int run_command(run_command_options const& options) {
             ::setenv("WEFT_RUN_STATISTICS", fmt::format("{}", ::getpid()).c_str(), 1);
         else
             ::unsetenv("WEFT_RUN_STATISTICS");
+        if (options.files)
+            ::setenv("WEFT_RUN_FILES", "1", 1);
+        else
+            ::unsetenv("WEFT_RUN_FILES");
         std::vector<char*> arguments;
         for (std::string const& each : options.command)
             arguments.push_back(const_cast<char*>(each.c_str()));

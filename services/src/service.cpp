@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include <weft/fiber.hpp>
+#include <weft/patch.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>
@@ -201,6 +202,7 @@ int host(std::vector<service> const& services, host_options const& options) {
     std::signal(SIGPIPE, SIG_IGN);
     termination signals;
     try {
+        patch();
         run_options run_with;
         run_with.workers = options.workers;
         return weft::run([&] { serve(services, options, limit, signals); }, run_with);

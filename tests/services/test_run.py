@@ -56,14 +56,15 @@ class TheProgram(unittest.TestCase):
         self.assertEqual(ended.stderr.count("parked"), 1)
 
     def test_a_handler_sees_what_it_would(self):
-        code = ("import signal, time\n"
-                "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))\n"
+        # It may come before pause() is reached: so the handler ends the program.
+        code = ("import signal, sys\n"
+                "signal.signal(signal.SIGUSR1, lambda *_: sys.exit('handled'))\n"
                 "print('ready', flush=True)\nsignal.pause()\n")
-        process = subprocess.Popen([WEFT, "run", PYTHON, "-c", code], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([WEFT, "run", PYTHON, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(process.stdout.readline(), "ready\n")
         process.send_signal(signal.SIGUSR1)
-        self.assertEqual(process.communicate(timeout=10)[0], "handled\n")
-        self.assertEqual(process.returncode, 0)
+        self.assertEqual(process.communicate(timeout=10)[1], "handled\n")
+        self.assertEqual(process.returncode, 1)
 
     def test_descriptors_are_numbered_as_without(self):
         code = "import os, time; time.sleep(0.001); print(os.open('/dev/null', os.O_RDONLY))"

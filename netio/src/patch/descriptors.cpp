@@ -4,6 +4,7 @@
 // must not be taken for what it was.
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -12,7 +13,10 @@
 #include <cstdint>
 #include <cstdio>
 
+#include <weft/detail/offload.hpp>
+
 #include "../descriptor.hpp"
+#include "../disk.hpp"
 #include "../io.hpp"
 #include "../io_call.hpp"
 #include "libc_function.hpp"
@@ -35,6 +39,7 @@ constexpr libc_function<"close", int(int)> libc_close;
 constexpr libc_function<"close_range", int(unsigned, unsigned, int)> libc_close_range;
 constexpr libc_function<"closefrom", void(int)> libc_closefrom;
 constexpr libc_function<"fclose", int(FILE*)> libc_fclose;
+constexpr libc_function<"pipe2", int(int*, int)> libc_pipe2;
 constexpr libc_function<"shutdown", int(int, int)> libc_shutdown;
 constexpr libc_function<"dup", int(int)> libc_dup;
 constexpr libc_function<"dup2", int(int, int)> libc_dup2;
@@ -66,8 +71,22 @@ int fail(int error) noexcept {
     return -1;
 }
 
+// Asked for a lock that is taken, the thread would wait: with patch_options::files another one does.
+int lock_record(int fd, int command, void* argument) noexcept {
+    bool const open_file = command == F_OFD_SETLKW;
+    if (!on_fiber() || !weft::detail::files_are_offloaded)
+        return libc_fcntl(fd, command, argument);
+    int const at_once = libc_fcntl(fd, open_file ? F_OFD_SETLK : F_SETLK, argument);
+    if (at_once == 0 || (errno != EAGAIN && errno != EACCES))
+        return at_once;
+    return static_cast<int>(weft::detail::offload_system_call(
+        "fcntl lock", SYS_fcntl, {fd, command, reinterpret_cast<long>(argument)}));
+}
+
 // fcntl takes no argument, an int or a pointer: libc's own passes on whatever register it would be in, and so do we.
 int control(int fd, int command, void* argument) noexcept {
+    if (command == F_SETLKW || command == F_OFD_SETLKW)
+        return lock_record(fd, command, argument);
     int const result = libc_fcntl(fd, command, argument);
     if (result < 0)
         return result;
@@ -159,6 +178,16 @@ int fclose(FILE* stream) {
 // The kernel wakes those who wait: a shut-down socket raises an edge.
 int shutdown(int fd, int how) noexcept { return libc_shutdown(fd, how); }
 
+int pipe2(int ends[2], int flags) noexcept {
+    int const result = libc_pipe2(ends, flags);
+    if (on_fiber() && result == 0) {
+        io::opened_pipe(ends[0], flags);
+        io::opened_pipe(ends[1], flags);
+    }
+    return result;
+}
+int pipe(int ends[2]) noexcept { return pipe2(ends, 0); }
+
 int dup(int fd) noexcept { return note_duplicate(fd, libc_dup(fd)); }
 
 int dup2(int from, int to) noexcept {
@@ -213,6 +242,8 @@ ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
 }
 
 // libc's own older names, which old binaries call.
+int __dup2(int from, int to) noexcept { return dup2(from, to); }
+int _IO_fclose(FILE* stream) { return fclose(stream); }
 ssize_t __read(int fd, void* buffer, size_t size) { return read(fd, buffer, size); }
 ssize_t __write(int fd, void const* data, size_t size) { return write(fd, data, size); }
 int __close(int fd) { return close(fd); }

@@ -24,11 +24,13 @@
 
 #include "../io.hpp"
 #include "../sys.hpp"
+#include "../user_memory.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
 #include "signal_mask.hpp"
 #include "vfork.hpp"
 
+using weft::detail::copy_in;
 using weft::detail::current_fiber;
 using weft::detail::fiber_core;
 using weft::detail::handled_signals;
@@ -245,6 +247,44 @@ int sigsuspend(sigset_t const* mask) {
     return wait_for_handler("sigsuspend", mask);
 }
 
+// X/Open's: waits with `signal` let through, beside what is already.
+int __xpg_sigpause(int signal) {
+    sigset_t mask = weft::detail::program_signal_mask();
+    return sigdelset(&mask, signal) == 0 ? ::sigsuspend(&mask) : -1;
+}
+// BSD's: with a mask of the first signals.
+int __sigpause(int signal_or_mask, int is_signal) {
+    if (is_signal != 0)
+        return __xpg_sigpause(signal_or_mask);
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (int signal = 1; signal <= 32; ++signal)
+        if ((static_cast<unsigned>(signal_or_mask) >> (signal - 1) & 1U) != 0)
+            sigaddset(&mask, signal);
+    return ::sigsuspend(&mask);
+}
+// By this name signal.h calls X/Open's.
+int weft_bsd_sigpause(int mask) __asm__("sigpause");
+int weft_bsd_sigpause(int mask) { return __sigpause(mask, 0); }
+
+// sigset(3): a handler for a signal that is then let through, or SIG_HOLD.
+sighandler_t sigset(int signal, sighandler_t wanted) noexcept {
+    sigset_t one;
+    sigset_t before;
+    if (sigemptyset(&one) != 0 || sigaddset(&one, signal) != 0)
+        return SIG_ERR;
+    if (wanted == SIG_HOLD) {
+        struct sigaction present {};
+        if (::pthread_sigmask(SIG_BLOCK, &one, &before) != 0 || install(signal, nullptr, &present) != 0)
+            return SIG_ERR;
+        return sigismember(&before, signal) == 1 ? SIG_HOLD : present.sa_handler;
+    }
+    sighandler_t const previous = install_simple(signal, wanted, 0, false);
+    if (previous == SIG_ERR || ::pthread_sigmask(SIG_UNBLOCK, &one, &before) != 0)
+        return SIG_ERR;
+    return sigismember(&before, signal) == 1 ? SIG_HOLD : previous;
+}
+
 int sigwaitinfo(sigset_t const* set, siginfo_t* info) {
     if (!on_fiber())
         return libc_sigwaitinfo(set, info);
@@ -253,13 +293,22 @@ int sigwaitinfo(sigset_t const* set, siginfo_t* info) {
 
 int sigtimedwait(sigset_t const* set, siginfo_t* info, timespec const* timeout) {
     constexpr long second = 1'000'000'000;
+    timespec asked{};
     if (timeout == nullptr)
         return sigwaitinfo(set, info);
-    if (timeout->tv_nsec < 0 || timeout->tv_nsec >= second || timeout->tv_sec < 0 || !on_fiber())
+    if (!on_fiber())
         return libc_sigtimedwait(set, info, timeout);
-    return wait_for_signal(set, info,
-                           weft::deadline_after(std::chrono::seconds(timeout->tv_sec) +
-                                                std::chrono::nanoseconds(timeout->tv_nsec)));
+    if (!copy_in(asked, timeout))
+        return -1;
+    if (asked.tv_nsec < 0 || asked.tv_nsec >= second || asked.tv_sec < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    using long_seconds =
+        std::chrono::duration<long double>; // of which there may be more than nanoseconds can count
+    return wait_for_signal(
+        set, info,
+        weft::deadline_after(long_seconds(asked.tv_sec) + std::chrono::nanoseconds(asked.tv_nsec)));
 }
 
 int sigwait(sigset_t const* set, int* signal) {
@@ -298,6 +347,7 @@ void _longjmp(jmp_buf where, int value) noexcept {
 int __sigaction(int signal, struct sigaction const* wanted, struct sigaction* previous) noexcept {
     return install(signal, wanted, previous);
 }
+int __sigsuspend(sigset_t const* mask) { return sigsuspend(mask); }
 sighandler_t __sysv_signal(int signal, sighandler_t function) noexcept {
     return sysv_signal(signal, function);
 }

@@ -28,6 +28,8 @@ constexpr libc_function<"send", ssize_t(int, void const*, size_t, int)> libc_sen
 constexpr libc_function<"sendto", ssize_t(int, void const*, size_t, int, sockaddr const*, socklen_t)>
     libc_sendto;
 constexpr libc_function<"sendmsg", ssize_t(int, msghdr const*, int)> libc_sendmsg;
+constexpr libc_function<"recvmmsg", int(int, mmsghdr*, unsigned, int, timespec*)> libc_recvmmsg;
+constexpr libc_function<"sendmmsg", int(int, mmsghdr*, unsigned, int)> libc_sendmmsg;
 constexpr libc_function<"setsockopt", int(int, int, int, void const*, socklen_t)> libc_setsockopt;
 constexpr libc_function<"__recv_chk", ssize_t(int, void*, size_t, size_t, int)> libc_recv_chk;
 constexpr libc_function<"__recvfrom_chk", ssize_t(int, void*, size_t, size_t, int, sockaddr*, socklen_t*)>
@@ -117,6 +119,18 @@ ssize_t sendmsg(int fd, msghdr const* message, int flags) {
     if (!on_fiber())
         return libc_sendmsg(fd, message, flags);
     return io::send(fd, message, flags);
+}
+
+int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+    if (!on_fiber())
+        return libc_recvmmsg(fd, messages, count, flags, timeout);
+    return io::receive(fd, messages, count, flags, timeout);
+}
+
+int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+    if (!on_fiber())
+        return libc_sendmmsg(fd, messages, count, flags);
+    return io::send(fd, messages, count, flags);
 }
 
 // Recorded from every thread: a fiber's call must know of a time limit that another thread has set.

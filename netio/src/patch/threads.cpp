@@ -40,6 +40,8 @@ constexpr libc_function<"pthread_barrier_wait", int(pthread_barrier_t*)> libc_ba
 
 // The end of a thread tells nobody but who joins it.
 int join_on_fiber(pthread_t thread, void** result) noexcept {
+    if (::pthread_equal(thread, ::pthread_self()) != 0)
+        return EDEADLK;
     int const at_once = libc_tryjoin(thread, result);
     if (at_once != EBUSY)
         return at_once;

@@ -144,7 +144,8 @@ int sched_yield() noexcept {
     return 0;
 }
 
-// libc's own older name, which old binaries call.
+// libc's own older names, which old binaries call.
 int __nanosleep(timespec const* time, timespec* left) { return nanosleep(time, left); }
+int __sched_yield() noexcept { return sched_yield(); }
 
 } // extern "C"

@@ -25,7 +25,10 @@ __asm__(R"(
     .text
     .globl vfork
     .type vfork, @function
+    .globl __vfork
+    .type __vfork, @function
 vfork:
+__vfork:
     .cfi_startproc
     popq %rdi
     .cfi_adjust_cfa_offset -8
@@ -52,13 +55,17 @@ vfork:
     jmp weft_vfork_failed
     .cfi_endproc
     .size vfork, . - vfork
+    .size __vfork, . - __vfork
 )");
 #elif defined(__aarch64__)
 __asm__(R"(
     .text
     .globl vfork
     .type vfork, %function
+    .globl __vfork
+    .type __vfork, %function
 vfork:
+__vfork:
     .cfi_startproc
     mrs x10, tpidr_el0
     adrp x9, :gottprel:_ZN4weft6detail13current_fiberE
@@ -84,6 +91,7 @@ vfork:
 1:  ret
     .cfi_endproc
     .size vfork, . - vfork
+    .size __vfork, . - __vfork
 )");
 #else
 #error "weft: vfork is not written for this processor"

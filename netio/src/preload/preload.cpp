@@ -3,6 +3,7 @@
 //
 // From the environment:
 //   WEFT_RUN_STATISTICS=PID   at its exit, process PID prints on stderr how often it parked and what it called
+//   WEFT_RUN_FILES=1          patch_options::files
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -10,14 +11,15 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 
 #include <weft/detail/call_counts.hpp>
+#include <weft/patch.hpp>
 #include <weft/run.hpp>
 
 #include "epoll_engine.hpp"
 #include "patch/libc_function.hpp"
-#include "patch/patched_calls.hpp"
 
 namespace {
 
@@ -32,6 +34,11 @@ int keep_standard_error() noexcept {
     constexpr int out_of_the_way = 900;
     int const kept = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, out_of_the_way);
     return kept >= 0 ? kept : STDERR_FILENO;
+}
+
+bool is_set(char const* variable) noexcept {
+    char const* const value = std::getenv(variable);
+    return value != nullptr && *value != '\0';
 }
 
 bool asked_for_statistics() noexcept {
@@ -51,12 +58,10 @@ void print_statistics() noexcept {
 }
 
 int main_on_fiber(int argc, char** argv, char** environment) {
-    if (char const* const missed = weft::detail::first_unpatched_call()) {
-        ::dprintf(
-            STDERR_FILENO,
-            "weft: the program's calls of %s go to another library's function, not to weft's; is something else "
-            "preloaded before libweft_preload.so, or weft linked in, too?\n",
-            missed);
+    try {
+        weft::patch({.files = is_set("WEFT_RUN_FILES")});
+    } catch (std::exception const& failure) {
+        ::dprintf(STDERR_FILENO, "weft: this program can't be run patched: %s\n", failure.what());
         ::_exit(126);
     }
     if (asked_for_statistics()) {

@@ -9,6 +9,7 @@
 #include <weft/net/acceptor.hpp>
 #include <weft/net/endpoint.hpp>
 #include <weft/net/tcp_stream.hpp>
+#include <weft/patch.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>

@@ -7,6 +7,7 @@
 #include <weft/weft.hpp>
 
 int main() {
+    weft::patch(); // throws if a call is not weft's
     return weft::run([] {
         int ends[2];
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)

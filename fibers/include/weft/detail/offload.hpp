@@ -4,6 +4,7 @@
 // the program's handlers run on the program's own threads. One that has nothing to do for some seconds ends.
 #pragma once
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <type_traits>
@@ -12,9 +13,6 @@
 #include <weft/detail/fiber_core.hpp>
 
 namespace weft::detail {
-
-// A detached thread of weft's own, which blocks all signals. False if there is none to be had.
-bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) noexcept;
 
 // A call to be made; on the stack of the fiber that waits for it.
 struct offloaded_call {
@@ -29,6 +27,10 @@ void offload_call(offloaded_call& call, char const* operation) noexcept;
 // As offload_call(), on a thread made for it: for calls that may wait for ever, of which a few could hold up all others. False if
 // there is no thread to be had; nothing has happened then.
 bool offload_call_alone(offloaded_call& call, char const* operation) noexcept;
+
+// As offload_call_alone(), for a raw system call, which a signal's handler ends as signal(7) says: -1 with EINTR, if it was installed
+// without SA_RESTART. On the calling thread, if there is no other to be had.
+long offload_system_call(char const* operation, long number, std::array<long, 4> arguments) noexcept;
 
 template <class F> struct offloaded_function final : offloaded_call {
     explicit offloaded_function(F& function_)

@@ -1,0 +1,89 @@
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include <weft/detail/call_counts.hpp>
+#include <weft/detail/helper_thread.hpp>
+#include <weft/detail/offload.hpp>
+#include <weft/detail/park.hpp>
+
+// A thread makes the system call, and can be cancelled while it waits in the kernel. How it ends:
+//   1. The call returns: its result is kept (`made`), the fiber is woken.
+//   2. A handler wakes the fiber: it cancels the thread and waits for its end. If the call has returned meanwhile, that counts.
+namespace weft::detail {
+namespace {
+
+constexpr std::size_t thread_stack = std::size_t{64} * 1024;
+
+struct system_call {
+    long number;
+    std::array<long, 4> arguments;
+    fiber_core* fiber;
+    long result = -1;
+    int error = 0;
+    bool made = false; // valid once ended, like the two above
+    std::atomic<bool> ended{false};
+
+    void end() noexcept {
+        ended.store(true, std::memory_order_release);
+        wake(*fiber, wake_cause::notified); // the thread is joined before the fiber waits for anything else
+    }
+};
+
+// The thread can be cancelled at any instruction of it: which is why nothing happens in it but the call.
+[[gnu::noinline]] void call_cancellably(system_call& call) {
+    int type = 0;
+    // NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): for one system call, as libc's own cancellation points do
+    ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    call.result =
+        ::syscall(call.number, call.arguments[0], call.arguments[1], call.arguments[2], call.arguments[3]);
+    call.made = true;
+    ::pthread_setcanceltype(type, nullptr);
+    call.error = errno;
+}
+
+struct ends_in_any_case {
+    explicit ends_in_any_case(system_call& call_) noexcept : call(call_) {}
+    ends_in_any_case(ends_in_any_case const&) = delete;
+    ends_in_any_case& operator=(ends_in_any_case const&) = delete;
+    ~ends_in_any_case() { call.end(); }
+
+    system_call& call;
+};
+
+void* make_call(void* argument) {
+    auto& call = *static_cast<system_call*>(argument);
+    ends_in_any_case const end(call);
+    call_cancellably(call);
+    return nullptr;
+}
+
+void wait_for_the_end(system_call const& call, char const* operation) noexcept {
+    while (!call.ended.load(std::memory_order_acquire)) {
+        begin_park(*call.fiber);
+        if (!call.ended.load(std::memory_order_acquire) || !cancel_park(*call.fiber))
+            park({.operation = operation}, never);
+    }
+}
+
+} // namespace
+
+long offload_system_call(char const* operation, long number, std::array<long, 4> arguments) noexcept {
+    system_call call{.number = number, .arguments = arguments, .fiber = current_fiber};
+    pthread_t thread{};
+    begin_park(*call.fiber);
+    if (!start_helper(thread, make_call, &call, thread_stack) && cancel_park(*call.fiber))
+        return ::syscall(number, arguments[0], arguments[1], arguments[2], arguments[3]);
+    ++thread_counts.offloaded;
+    if (park({.operation = operation}, never, interruption::unless_restarted) == wake_cause::interrupted)
+        ::pthread_cancel(thread);
+    wait_for_the_end(call, operation);
+    while (::pthread_tryjoin_np(thread, nullptr) == EBUSY) // a matter of moments
+        ::sched_yield();
+    errno = call.made ? call.error : EINTR;
+    return call.result;
+}
+
+} // namespace weft::detail
