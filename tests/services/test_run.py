@@ -131,6 +131,13 @@ class Refusals(unittest.TestCase):
             program.chmod(0o4755)
             self.assert_refused(126, "set-user-ID", str(program))
 
+    def test_a_program_with_a_recv_of_its_own(self):
+        code = b"#include <sys/socket.h>\nssize_t recv(int fd, void *to, size_t size, int flags) { return 0; }\nint main(void) {}"
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program")
+            subprocess.run([required_program("cc", "gcc"), "-rdynamic", "-x", "c", "-o", program, "-"], input=code, check=True)
+            self.assert_refused(126, "calls of recv go to another library's function", str(program))
+
     def test_a_program_that_has_weft_already(self):
         self.assert_refused(126, "linked with weft::patch", WEFT, "echo")
 

@@ -94,9 +94,11 @@ int send_as_called(mqd_t queue, char const* data, size_t size, unsigned priority
 
 // -- what nobody tells of --
 
-// `attempt`, which fails with `not_yet` instead of waiting, again and again; never restarted after a handler: signal(7).
+// `attempt`, which fails with `not_yet` instead of waiting, again and again; never restarted after a handler: signal(7). `removed`:
+// what a failure with EINVAL means then, as the identifier was valid before.
 template <class Attempt>
-auto wait_in_intervals(char const* operation, int not_yet, lock_time const& limit, Attempt attempt) noexcept {
+auto wait_in_intervals(char const* operation, int not_yet, int removed, lock_time const& limit,
+                       Attempt attempt) noexcept {
     auto result = attempt();
     if (result >= 0 || errno != not_yet)
         return result;
@@ -104,7 +106,7 @@ auto wait_in_intervals(char const* operation, int not_yet, lock_time const& limi
         result = attempt();
         return result >= 0 ? 0 : errno == not_yet ? EBUSY : errno;
     });
-    errno = error == ETIMEDOUT ? EAGAIN : error;
+    errno = error == ETIMEDOUT ? EAGAIN : error == EINVAL ? removed : error;
     return error == 0 ? result : decltype(result){-1};
 }
 
@@ -132,7 +134,7 @@ int change_semaphores(int set, sembuf* changes, size_t count, timespec const* ti
         return -1;
     // With no time to wait the kernel answers EAGAIN; what SEM_UNDO means stays the kernel's business.
     timespec const none{};
-    return wait_in_intervals("semop", EAGAIN, {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
+    return wait_in_intervals("semop", EAGAIN, EIDRM, {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
                              [&] { return libc_semtimedop(set, changes, count, &none); });
 }
 
@@ -178,14 +180,14 @@ int mq_timedsend(mqd_t queue, char const* data, size_t size, unsigned priority, 
 ssize_t msgrcv(int queue, void* message, size_t size, long type, int flags) {
     if ((flags & IPC_NOWAIT) != 0 || !on_fiber())
         return libc_msgrcv(queue, message, size, type, flags);
-    return wait_in_intervals("msgrcv", ENOMSG, {},
+    return wait_in_intervals("msgrcv", ENOMSG, EIDRM, {},
                              [=] { return libc_msgrcv(queue, message, size, type, flags | IPC_NOWAIT); });
 }
 
 int msgsnd(int queue, void const* message, size_t size, int flags) {
     if ((flags & IPC_NOWAIT) != 0 || !on_fiber())
         return libc_msgsnd(queue, message, size, flags);
-    return wait_in_intervals("msgsnd", EAGAIN, {},
+    return wait_in_intervals("msgsnd", EAGAIN, EIDRM, {},
                              [=] { return libc_msgsnd(queue, message, size, flags | IPC_NOWAIT); });
 }
 
@@ -211,7 +213,8 @@ int aio_suspend(aiocb const* const list[], int count, timespec const* timeout) {
     timespec const none{};
     if (timeout != nullptr && !time_after(timeout, when))
         return -1;
-    return wait_in_intervals("aio_suspend", EAGAIN, {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
+    return wait_in_intervals("aio_suspend", EAGAIN, EINVAL,
+                             {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
                              [&] { return libc_aio_suspend(list, count, &none); });
 }
 int aio_suspend64(aiocb64 const* const list[], int count, timespec const* timeout) {
