@@ -1,8 +1,11 @@
 #include "patched_calls.hpp"
 
 #include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -35,15 +38,47 @@ constexpr std::array calls{
     ::_exit(126);
 }
 
+bool is_in(void const* address, link_map const& file) noexcept {
+    Dl_info info{};
+    return ::dladdr(address, &info) != 0 && info.dli_fbase == reinterpret_cast<void*>(file.l_addr);
+}
+
+// The function that calls of `name` reach.
+void* find_call(void* program, char const* name) noexcept {
+    void* const found = ::dlsym(program, name);
+    Dl_info info{};
+    ElfW(Sym) const* symbol = nullptr;
+    link_map* first = nullptr;
+    bool const defined = ::dladdr1(found, &info, reinterpret_cast<void**>(const_cast<ElfW(Sym)**>(&symbol)),
+                                   RTLD_DL_SYMENT) == 0 ||
+                         symbol == nullptr || symbol->st_shndx != SHN_UNDEF;
+    if (defined || ::dlinfo(program, RTLD_DI_LINKMAP, &first) != 0)
+        return found;
+    // A program at a fixed address that takes the function's: it finds its own jump to whoever defines it first.
+    for (link_map* file = first->l_next; file != nullptr; file = file->l_next) {
+        void* const handle = ::dlopen(file->l_name, RTLD_LAZY | RTLD_NOLOAD);
+        if (handle == nullptr)
+            continue;
+        void* const here = ::dlsym(handle, name); // looks in what the file needs, too
+        ::dlclose(handle);
+        if (here != nullptr && is_in(here, *file))
+            return here;
+    }
+    return found;
+}
+
 } // namespace
 
 std::span<patched_call const> patched_calls() noexcept { return calls; }
 
 char const* first_unpatched_call() noexcept {
-    for (patched_call const& each : calls)
-        if (::dlsym(RTLD_DEFAULT, each.name) != reinterpret_cast<void*>(each.address))
-            return each.name;
-    return nullptr;
+    // As another library would find it. RTLD_DEFAULT is where *this* one looks: in itself first, where it is linked so.
+    void* const program = ::dlopen(nullptr, RTLD_LAZY);
+    auto const unpatched = std::find_if(calls.begin(), calls.end(), [program](patched_call const& each) {
+        return find_call(program, each.name) != reinterpret_cast<void*>(each.address);
+    });
+    ::dlclose(program);
+    return unpatched != calls.end() ? unpatched->name : nullptr;
 }
 
 } // namespace weft::detail
