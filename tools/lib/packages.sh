@@ -26,6 +26,8 @@ test_packages=(
     git clang-format clang-tidy shellcheck
     curl netcat-openbsd wrk apache2-utils procps
     "$python_tests"
+    # Client libraries and what they talk to, for tests/clients. nginx can wait before it answers with that module only.
+    libpq-dev postgresql libhiredis-dev redis-server libcurl4-openssl-dev nginx libnginx-mod-http-echo
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.
@@ -76,6 +78,7 @@ install_packages() {
         fail "installing ${missing[*]} would remove ${removed% }; if you can spare that, run: ${as_root[*]:+sudo }$command"
 
     run_logged "installing ${#missing[@]} packages" "$log" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        sh "$root/tools/lib/without_services.sh" \
         apt-get -q -y --no-remove --no-install-recommends -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
         install "${missing[@]}" || {
         show_excerpt "$log"

@@ -1,0 +1,105 @@
+"""The servers that the tests of client libraries talk to: what each is made of, and how it is started on a port of 127.0.0.1.
+
+All that a server keeps lies in a folder of its own, so that nothing of the system's is read or changed.
+"""
+
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+
+
+def program(name, package):
+    """The path of a server's program. Debian keeps some of them outside of a user's PATH."""
+    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise SystemExit(f"{name} is missing; install it: apt-get install {package}")
+    return path
+
+
+class Server:
+    """A server whose files are in `folder`. prepare() is called once, command() for each attempt to find a free port."""
+
+    stop_gently = "SIGTERM"
+    settings = {}  # more for the environment of the test
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        # Databases refuse to run as root, and the others need no rights either.
+        self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+    def identity(self):
+        """For subprocess: as whom the server runs."""
+        if self.account is None:
+            return {}
+        return {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+
+    def prepare(self):
+        pass
+
+    def command(self, port):
+        raise NotImplementedError
+
+
+class PostgreSQL(Server):
+    stop_gently = "SIGINT"  # SIGTERM would wait for clients that a failed test has left
+
+    def prepare(self):
+        asked = subprocess.run([program("pg_config", "libpq-dev"), "--bindir"], capture_output=True, text=True, check=True)
+        self.programs = pathlib.Path(asked.stdout.strip())
+        if not (self.programs / "initdb").exists():
+            raise SystemExit(f"initdb is not in {self.programs}; install it: apt-get install postgresql")
+        self.data = self.folder / "data"
+        subprocess.run([self.programs / "initdb", "--no-sync", "--auth=trust", "--username=weft", "--encoding=UTF8",
+                        "--locale=C", "-D", self.data], stdout=subprocess.DEVNULL, check=True, **self.identity())
+
+    def command(self, port):
+        return [self.programs / "postgres", "-D", self.data, "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                "-c", "unix_socket_directories=", "-c", "max_connections=120", "-c", "fsync=off"]
+
+
+class Redis(Server):
+    def command(self, port):
+        # It looks for clients that have waited long enough hz times a second.
+        return [program("redis-server", "redis-server"), "--bind", "127.0.0.1", "--port", str(port), "--save", "",
+                "--hz", "100", "--dir", self.folder]
+
+
+class Nginx(Server):
+    """Of itself nginx can't take its time over an answer; the echo module can."""
+
+    module = "/usr/lib/nginx/modules/ngx_http_echo_module.so"
+
+    def prepare(self):
+        if not os.path.exists(self.module):
+            raise SystemExit(f"{self.module} is missing; install it: apt-get install libnginx-mod-http-echo")
+
+    def command(self, port):
+        paths = "".join(f"{kind}_temp_path {self.folder};\n" for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
+        configuration = self.folder / "nginx.conf"
+        # One process: workers would outlive a master that is killed.
+        configuration.write_text(f"""
+            load_module {self.module};
+            daemon off;
+            master_process off;
+            pid {self.folder}/pid;
+            error_log stderr;
+            events {{ worker_connections 1024; }}
+            http {{
+                access_log off;
+                {paths}
+                server {{
+                    listen 127.0.0.1:{port} backlog=1024;
+                    location = /hello {{ echo hello; }}
+                    location = /slow {{
+                        echo_sleep 0.1;
+                        echo_duplicate 2000 "answer $arg_n\\n";
+                    }}
+                }}
+            }}
+        """)
+        return [program("nginx", "nginx"), "-e", "stderr", "-p", self.folder, "-c", configuration]
+
+
+KINDS = {"postgresql": PostgreSQL, "redis": Redis, "nginx": Nginx}
