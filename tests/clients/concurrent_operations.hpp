@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -25,6 +24,7 @@
 #include <weft/this_fiber.hpp>
 
 #include "support/memory.hpp"
+#include "support/threads.hpp"
 
 namespace clients {
 
@@ -34,7 +34,7 @@ inline constexpr int operation_count = 100;
 
 // One after the other, the operations would take 10 s. Sanitizers make the libraries' own work several times slower.
 inline constexpr milliseconds time_limit{support::sanitized ? 5000 : 1000};
-inline constexpr milliseconds slip_limit{support::sanitized ? 1000 : 20};
+inline constexpr milliseconds slip_limit{support::sanitized ? 200 : 20};
 // Other programs may have the processors just then. That excuses a late attempt, never a wrong answer.
 inline constexpr int attempt_count = 3;
 
@@ -77,23 +77,12 @@ public:
     [[nodiscard]] std::size_t most_threads() const { return most_threads_; }
 
 private:
-    static std::size_t thread_count() {
-        std::ifstream status("/proc/self/status");
-        for (std::string word; status >> word;)
-            if (word == "Threads:") {
-                std::size_t count = 0;
-                status >> count;
-                return count;
-            }
-        return 0;
-    }
-
     void beat() {
         while (!stopping_) {
             auto const due = weft::clock::now() + std::chrono::milliseconds(1);
             weft::this_fiber::sleep_until(due);
             largest_slip_ = std::max<milliseconds>(largest_slip_, weft::clock::now() - due);
-            most_threads_ = std::max(most_threads_, thread_count());
+            most_threads_ = std::max(most_threads_, support::thread_count());
         }
     }
 
