@@ -59,6 +59,19 @@ class PostgreSQL(Server):
                 "-c", "unix_socket_directories=", "-c", "max_connections=120", "-c", "fsync=off"]
 
 
+class MariaDB(Server):
+    """Without tables of users and rights, so that it needs no folder with a database made before."""
+
+    def command(self, port):
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        if self.account is not None:
+            os.chown(data, self.account.pw_uid, self.account.pw_gid)
+        return [program("mariadbd", "mariadb-server-core"), "--no-defaults", f"--datadir={data}", "--skip-grant-tables",
+                "--bind-address=127.0.0.1", f"--port={port}", f"--socket={self.folder}/socket", f"--tmpdir={self.folder}",
+                "--max-connections=120", "--innodb-buffer-pool-size=8M"]
+
+
 class Redis(Server):
     def command(self, port):
         # It looks for clients that have waited long enough hz times a second.
@@ -102,4 +115,44 @@ class Nginx(Server):
         return [program("nginx", "nginx"), "-e", "stderr", "-p", self.folder, "-c", configuration]
 
 
-KINDS = {"postgresql": PostgreSQL, "redis": Redis, "nginx": Nginx}
+class Sshd(Server):
+    """Lets in whoever runs the test, with a key made for it: only root could let in somebody else."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.account = None
+
+    def prepare(self):
+        for name in ["host_key", "client_key"]:
+            subprocess.run([program("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name],
+                           check=True)
+        self.settings = {"WEFT_TEST_USER": pwd.getpwuid(os.geteuid()).pw_name,
+                         "WEFT_TEST_KEY": str(self.folder / "client_key")}
+        if os.geteuid() == 0:
+            # Where Debian's sshd locks up the processes that it doesn't trust; made by its unit when that starts.
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+
+    def command(self, port):
+        configuration = self.folder / "sshd_config"
+        # SHLVL: bash reads the user's .bashrc if sshd seems to have started it, but not if a shell did.
+        configuration.write_text(f"""
+            ListenAddress 127.0.0.1:{port}
+            HostKey {self.folder}/host_key
+            AuthorizedKeysFile {self.folder}/client_key.pub
+            PidFile none
+            StrictModes no
+            LogLevel ERROR
+            UsePAM no
+            PermitRootLogin prohibit-password
+            PasswordAuthentication no
+            PermitUserRC no
+            MaxStartups 200
+            PerSourceMaxStartups none
+            PrintMotd no
+            PrintLastLog no
+            SetEnv SHLVL=2
+        """)
+        return [program("sshd", "openssh-server"), "-D", "-e", "-f", configuration]
+
+
+KINDS = {"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis, "nginx": Nginx, "sshd": Sshd}

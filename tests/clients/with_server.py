@@ -18,7 +18,8 @@ import time
 from servers import KINDS
 
 HOST = "127.0.0.1"
-PATIENCE = 60.0  # seconds for the server to be ready, and to end; nothing takes so long that goes well
+PATIENCE = 30.0  # seconds for the server to be ready, and to end; nothing takes so long that goes well
+TIME_LIMIT = 80.0  # seconds for the program: less than ctest's, which would leave nobody to clear up
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -87,6 +88,16 @@ def end_orphans():
             os.waitpid(orphan, 0)
 
 
+def run_program(command, environment):
+    """Its exit status, as a shell would tell it."""
+    try:
+        status = subprocess.run(command, env=environment, timeout=TIME_LIMIT, preexec_fn=die_with_parent).returncode
+    except subprocess.TimeoutExpired:
+        print(f"{command[0]} did not end within {TIME_LIMIT:g} s", file=sys.stderr)
+        return 1
+    return status if status >= 0 else 128 - status
+
+
 def main(kind, *command):
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
@@ -99,10 +110,10 @@ def main(kind, *command):
         server.prepare()
         running = Running(server)
         environment = os.environ | {"WEFT_TEST_HOST": HOST, "WEFT_TEST_PORT": str(running.port)} | server.settings
-        status = subprocess.run(command, env=environment, preexec_fn=die_with_parent).returncode
+        status = run_program(command, environment)
         if status != 0:
             print(f"{kind} said:\n{running.said()}", file=sys.stderr)
-        return status if status >= 0 else 128 - status
+        return status
     finally:
         if running is not None:
             running.stop()

@@ -27,8 +27,8 @@ test_packages=(
     curl netcat-openbsd wrk apache2-utils procps
     "$python_tests"
     # Client libraries and what they talk to, for tests/clients. nginx can wait before it answers with that module only.
-    libpq-dev postgresql libhiredis-dev redis-server libcurl4-openssl-dev nginx libnginx-mod-http-echo
-    libcpp-httplib-dev
+    libpq-dev postgresql libmariadb-dev mariadb-server-core libhiredis-dev redis-server
+    libcurl4-openssl-dev nginx libnginx-mod-http-echo libssh2-1-dev openssh-server libcpp-httplib-dev
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.
