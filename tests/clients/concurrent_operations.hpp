@@ -48,6 +48,13 @@ inline std::string setting(char const* name) {
 inline std::string server_host() { return setting("WEFT_TEST_HOST"); }
 inline std::string server_port() { return setting("WEFT_TEST_PORT"); }
 
+inline std::string repeated(std::string const& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i)
+        all += text;
+    return all;
+}
+
 // What connect() returns, on 100 fibers at once. Throws what the first of them throws.
 template <class Connect> auto connect_on_fibers(Connect connect) {
     using connection = std::invoke_result_t<Connect&>;

@@ -41,13 +41,6 @@ easy with_connection() {
     return handle;
 }
 
-std::string repeated(std::string const& text, int times) {
-    std::string all;
-    for (int i = 0; i < times; ++i)
-        all += text;
-    return all;
-}
-
 } // namespace
 
 BOOST_AUTO_TEST_CASE(transfers_wait_side_by_side) {
@@ -57,7 +50,7 @@ BOOST_AUTO_TEST_CASE(transfers_wait_side_by_side) {
         clients::check_that_operations_wait_side_by_side(connections, [](easy const& handle, int number) {
             auto const n = std::to_string(number);
             // Compared out of BOOST_TEST, which would print both.
-            bool const right = get(handle, "/slow?n=" + n) == repeated("answer " + n + "\n", 2000);
+            bool const right = get(handle, "/slow?n=" + n) == clients::repeated("answer " + n + "\n", 200);
             BOOST_TEST(right);
         });
     });

@@ -41,6 +41,10 @@ class Server:
     def command(self, port):
         raise NotImplementedError
 
+    def ready(self, port):
+        """Asked until it is true, once the server accepts connections."""
+        return True
+
 
 class PostgreSQL(Server):
     stop_gently = "SIGINT"  # SIGTERM would wait for clients that a failed test has left
@@ -57,6 +61,10 @@ class PostgreSQL(Server):
     def command(self, port):
         return [self.programs / "postgres", "-D", self.data, "-p", str(port), "-c", "listen_addresses=127.0.0.1",
                 "-c", "unix_socket_directories=", "-c", "max_connections=120", "-c", "fsync=off"]
+
+    def ready(self, port):
+        # At first it accepts connections to say that it is starting up.
+        return subprocess.run([self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0
 
 
 class MariaDB(Server):
@@ -107,7 +115,7 @@ class Nginx(Server):
                     location = /hello {{ echo hello; }}
                     location = /slow {{
                         echo_sleep 0.1;
-                        echo_duplicate 2000 "answer $arg_n\\n";
+                        echo_duplicate 200 "answer $arg_n\\n";
                     }}
                 }}
             }}

@@ -60,7 +60,7 @@ class Running:
                                         stdout=self.output, stderr=self.output, cwd=self.server.folder,
                                         start_new_session=True, preexec_fn=die_with_parent, **self.server.identity())
         while self.process.poll() is None and time.monotonic() < end:
-            if accepts(self.port):
+            if accepts(self.port) and self.server.ready(self.port):
                 return True
             time.sleep(0.01)
         self.stop()

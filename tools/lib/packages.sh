@@ -29,6 +29,7 @@ test_packages=(
     # Client libraries and what they talk to, for tests/clients. nginx can wait before it answers with that module only.
     libpq-dev postgresql libmariadb-dev mariadb-server-core libhiredis-dev redis-server
     libcurl4-openssl-dev nginx libnginx-mod-http-echo libssh2-1-dev openssh-server libcpp-httplib-dev
+    libpython3-dev
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.
