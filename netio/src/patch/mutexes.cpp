@@ -1,5 +1,6 @@
 #include "mutexes.hpp"
 
+#include <sys/single_threaded.h>
 #include <threads.h>
 
 #include <atomic>
@@ -42,10 +43,29 @@ bool owns(pthread_mutex_t const& mutex) noexcept {
     return owner_of(const_cast<pthread_mutex_t&>(mutex)).load(std::memory_order_relaxed) == lock_owner();
 }
 
+// While the process has one thread, nothing happens between a look at a word and a change of it: fibers don't switch there. A
+// step that is atomic to other threads takes longer than all the rest.
+bool has_one_thread() noexcept { return __libc_single_threaded != 0; }
+
 bool try_take(pthread_mutex_t& mutex) noexcept {
+    std::atomic_ref<int> const word = word_of(mutex);
     int expected = unlocked;
-    return word_of(mutex).compare_exchange_strong(expected, locked, std::memory_order_acquire,
-                                                  std::memory_order_relaxed);
+    if (!has_one_thread())
+        return word.compare_exchange_strong(expected, locked, std::memory_order_acquire,
+                                            std::memory_order_relaxed);
+    bool const free = word.load(std::memory_order_relaxed) == unlocked;
+    if (free)
+        word.store(locked, std::memory_order_relaxed);
+    return free;
+}
+
+int let_go(pthread_mutex_t& mutex) noexcept {
+    std::atomic_ref<int> const word = word_of(mutex);
+    if (!has_one_thread())
+        return word.exchange(unlocked, std::memory_order_seq_cst);
+    int const before = word.load(std::memory_order_relaxed);
+    word.store(unlocked, std::memory_order_relaxed);
+    return before;
 }
 
 void note_taken(pthread_mutex_t& mutex) noexcept {
@@ -130,7 +150,7 @@ int unlock_mutex(pthread_mutex_t& mutex) noexcept {
     }
     owner_of(mutex).store(0, std::memory_order_relaxed);
     --mutex.__data.__nusers;
-    if (word_of(mutex).exchange(unlocked, std::memory_order_seq_cst) == contended)
+    if (let_go(mutex) == contended)
         wake_one(mutex);
     return 0;
 }
