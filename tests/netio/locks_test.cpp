@@ -24,6 +24,7 @@
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
+#include <weft/semaphore.hpp>
 #include <weft/this_fiber.hpp>
 
 #include "support/options.hpp"
@@ -179,26 +180,21 @@ BOOST_AUTO_TEST_CASE(a_shared_mutex_is_waited_for_without_blocking) {
     ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     ::pthread_mutex_init(&mutex, &attributes);
     weft::run([&] {
-        bool locked = false;
+        weft::semaphore locked(0);
+        weft::semaphore let_go(0);
         std::thread holder([&] {
             ::pthread_mutex_lock(&mutex);
-            locked = true;
-            ::usleep(20'000);
+            locked.release();
+            let_go.acquire();
             ::pthread_mutex_unlock(&mutex);
         });
-        int beats = 0;
-        bool done = false;
-        auto heart = weft::spawn([&] {
-            while (!done) {
-                ++beats;
+        locked.acquire();
+        auto heart = weft::spawn([&] { // runs only if main's wait lets it
+            for (int beat = 0; beat < 3; ++beat)
                 ::usleep(1000);
-            }
+            let_go.release();
         });
-        while (!std::atomic_ref(locked).load())
-            ::usleep(100);
         BOOST_TEST(::pthread_mutex_lock(&mutex) == 0);
-        done = true;
-        BOOST_TEST(beats > 3);
         BOOST_TEST(::pthread_mutex_unlock(&mutex) == 0);
         holder.join();
     });
@@ -549,6 +545,27 @@ BOOST_AUTO_TEST_CASE(a_fiber_joins_threads_without_blocking_the_others) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(a_shared_barrier_is_waited_for_without_blocking) {
+    pthread_barrierattr_t attributes;
+    pthread_barrier_t barrier;
+    ::pthread_barrierattr_init(&attributes);
+    ::pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    ::pthread_barrier_init(&barrier, &attributes, 3);
+    weft::run([&] {
+        int serial = 0;
+        auto const arrive = [&] {
+            serial += ::pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD ? 1 : 0;
+        };
+        auto one = weft::spawn(arrive);
+        auto two = weft::spawn(arrive);
+        arrive();
+        one.join();
+        two.join();
+        BOOST_TEST(serial == 1);
+    });
+    ::pthread_barrier_destroy(&barrier);
+}
+
 BOOST_AUTO_TEST_CASE(c11_locks_are_patched_too) {
     weft::run([] {
         mtx_t mutex;
@@ -556,17 +573,19 @@ BOOST_AUTO_TEST_CASE(c11_locks_are_patched_too) {
         BOOST_TEST(::mtx_init(&mutex, mtx_timed | mtx_recursive) == thrd_success);
         BOOST_TEST(::cnd_init(&condition) == thrd_success);
         bool ready = false;
+        weft::semaphore gave_up(0);
         BOOST_TEST(::mtx_lock(&mutex) == thrd_success);
         auto other = weft::spawn([&] {
             BOOST_TEST(::mtx_trylock(&mutex) == thrd_busy);
             timespec const soon = from_now(CLOCK_REALTIME, 5);
             BOOST_TEST(::mtx_timedlock(&mutex, &soon) == thrd_timedout);
+            gave_up.release();
             BOOST_TEST(::mtx_lock(&mutex) == thrd_success);
             ready = true;
             BOOST_TEST(::cnd_signal(&condition) == thrd_success);
             BOOST_TEST(::mtx_unlock(&mutex) == thrd_success);
         });
-        ::usleep(20'000); // with the mutex
+        gave_up.acquire();
         while (!ready)
             BOOST_TEST(::cnd_wait(&condition, &mutex) == thrd_success);
         BOOST_TEST(::mtx_unlock(&mutex) == thrd_success);

@@ -1,6 +1,6 @@
 // The patched calls in which threads wait for each other: joining, barriers, and initialization that happens once.
 //
-// Left to libc: barriers that are shared between processes.
+// Left to libc: barriers that are shared between processes; a thread of weft's own waits at them for a fiber.
 #include <pthread.h>
 #include <threads.h>
 
@@ -236,9 +236,11 @@ int thrd_join(thrd_t thread, int* result) {
 }
 
 int pthread_barrier_wait(pthread_barrier_t* barrier) noexcept {
-    if (reinterpret_cast<barrier_words*>(barrier)->shared != 0)
-        return libc_barrier_wait(barrier);
-    return wait_at(barrier);
+    if (reinterpret_cast<barrier_words*>(barrier)->shared == 0)
+        return wait_at(barrier);
+    // Whoever waits must be one of the threads that libc counts.
+    auto const call = [=] { return libc_barrier_wait(barrier); };
+    return on_fiber() ? weft::detail::offload_alone("pthread_barrier_wait", call) : call();
 }
 
 int pthread_once(pthread_once_t* control, void (*function)()) { return run_once(control, function); }
