@@ -1,4 +1,3 @@
-#include <cxxabi.h>
 #include <pthread.h>
 
 #include <barrier>
@@ -99,7 +98,7 @@ private:
             return self.serve();
         try {
             main(argument);
-        } catch (abi::__forced_unwind&) {
+        } catch (...) {
             // pthread_exit(3), or pthread_cancel(3) of the thread: it ends when a run may.
             group_.end_work();
             self.serve();
@@ -163,7 +162,7 @@ void run(run_options const& options, void (*main)(void*), void* argument) {
     threads.start_others();
     try {
         threads.run_one(0, main, argument);
-    } catch (abi::__forced_unwind&) {
+    } catch (...) {
         threads.join_others();
         throw;
     }

@@ -29,7 +29,9 @@ wake_cause wait_on_thread(std::atomic<std::uint32_t>& word, time_point deadline)
 }
 
 // A cancellation point in which the thread can be cancelled at any instruction: which is why nothing happens in it but the wait.
-long cancellable_futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
+// AddressSanitizer must not mark its frame, as nobody would take the marks back.
+[[gnu::noinline, gnu::no_sanitize("address")]] long
+cancellable_futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
     int type = 0;
     // NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): for one system call, as libc's own cancellation points do
     ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);

@@ -1,8 +1,6 @@
 // run: the entrance to weft. Everything else is called from a fiber, and fibers live inside weft::run.
 #pragma once
 
-#include <cxxabi.h>
-
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -58,10 +56,10 @@ template <class Main> int run(Main&& main, run_options const& options = {}) {
                     self.main();
                 else
                     self.result = self.main();
-            } catch (abi::__forced_unwind&) {
-                throw; // pthread_exit(3) may not be held up
             } catch (...) {
                 self.failure = std::current_exception();
+                if (!self.failure) // no exception, but pthread_exit(3), which must not be held up
+                    throw;
             }
         },
         &state);
