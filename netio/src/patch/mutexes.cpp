@@ -91,15 +91,7 @@ int lock_again(pthread_mutex_t& mutex) noexcept {
     while (word.exchange(contended, std::memory_order_acquire) != unlocked) {
         if (limit.over())
             return ETIMEDOUT;
-        lot_waiter self(&mutex);
-        {
-            lot_guard lot(&mutex);
-            if (word.load(std::memory_order_seq_cst) != contended)
-                continue;
-            lot.enqueue(self);
-        }
-        if (self.wait({.operation = "pthread_mutex_lock"}, limit.deadline()) == wake_cause::timed_out)
-            lot_guard(&mutex).erase(self);
+        wait_in_lot(&mutex, word, contended, {.operation = "pthread_mutex_lock"}, limit.deadline());
     }
     return 0;
 }

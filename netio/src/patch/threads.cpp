@@ -154,14 +154,7 @@ int run_once(int* control, void (*function)()) {
             attempt.succeed();
             return 0;
         }
-        lot_waiter self(control);
-        {
-            lot_guard lot(control);
-            if (word.load(std::memory_order_seq_cst) != mine)
-                continue;
-            lot.enqueue(self);
-        }
-        self.wait({.operation = "pthread_once"}, weft::never);
+        weft::detail::wait_in_lot(control, word, mine, {.operation = "pthread_once"});
         arguments.restore();
     }
 }
@@ -185,14 +178,7 @@ int acquire_guard(std::uint64_t* guard) noexcept {
             return 1;
         if ((seen & initialized) != 0)
             return 0;
-        lot_waiter self(guard);
-        {
-            lot_guard lot(guard);
-            if (word.load(std::memory_order_seq_cst) != initializing)
-                continue;
-            lot.enqueue(self);
-        }
-        self.wait({.operation = "static initialization"}, weft::never);
+        weft::detail::wait_in_lot(guard, word, initializing, {.operation = "static initialization"});
     }
 }
 

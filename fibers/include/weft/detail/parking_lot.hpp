@@ -13,6 +13,7 @@
 // Threads: any. A guard is held for a few instructions, across no switch and no system call.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -67,6 +68,22 @@ private:
     bucket& bucket_;
     bool held_ = true;
 };
+
+// Waits at `address` until it is taken off the line or `deadline` comes, but not at all unless `word` still is `value`: a futex
+// for fibers.
+template <class Word>
+void wait_in_lot(void const* address, std::atomic_ref<Word> word, Word value, wait_reason reason,
+                 time_point deadline = never) noexcept {
+    lot_waiter self(address);
+    {
+        lot_guard lot(address);
+        if (word.load(std::memory_order_seq_cst) != value)
+            return;
+        lot.enqueue(self);
+    }
+    if (self.wait(reason, deadline) == wake_cause::timed_out)
+        lot_guard(address).erase(self);
+}
 
 // In a signal's handler that may have interrupted a guard of its own thread, no guard can be had. True if so: then `later` is
 // called with `address`, as often as it was deferred, as soon as that guard is released.
