@@ -5,6 +5,7 @@
 #include "io.hpp"
 #include "io_call.hpp"
 #include "io_receive.hpp"
+#include "passed_descriptors.hpp"
 #include "user_memory.hpp"
 
 // Several messages in one call. An attempt is the kernel's own call, made so that it doesn't wait, for all that are left.
@@ -81,7 +82,7 @@ int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* time
         unsigned const wanted = time.runs() ? std::min(count, 1U) : count - got;
         int const n = sys::receive(fd, messages + got, wanted, flags | MSG_DONTWAIT, nullptr);
         for (int i = 0; i < n; ++i)
-            note_passed_descriptors(messages[got + static_cast<unsigned>(i)].msg_hdr);
+            note_received_descriptors(messages[got + static_cast<unsigned>(i)].msg_hdr);
         got += n > 0 ? static_cast<unsigned>(n) : 0;
         if (n == 0 || (n > 0 && (got == count || (flags & MSG_WAITFORONE) != 0 || time.over())))
             break;

@@ -7,6 +7,7 @@
 #include "io.hpp"
 #include "io_call.hpp"
 #include "parts.hpp"
+#include "passed_descriptors.hpp"
 #include "user_memory.hpp"
 
 namespace weft::detail::io {
@@ -77,7 +78,7 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
                 message->msg_controllen = now->msg_controllen;
             }
             got += count;
-            note_passed_descriptors(*message);
+            note_received_descriptors(*message);
             bool const more_than_bytes = given.msg_control != nullptr && message->msg_controllen > 0;
             if (full || count == 0 || peek || more_than_bytes || !buffers->advance(count))
                 return call.done(static_cast<ssize_t>(got));
@@ -92,21 +93,6 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
 }
 
 } // namespace
-
-void note_passed_descriptors(msghdr& message) noexcept {
-    if (message.msg_control == nullptr || message.msg_controllen == 0)
-        return;
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        std::size_t const count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd = -1;
-            __builtin_memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            descriptor_closing(fd);
-        }
-    }
-}
 
 ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address, socklen_t* length,
                 time_point limit) noexcept {
@@ -151,7 +137,7 @@ ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
             continue;
         if (n >= 0) {
             call.note_read(static_cast<std::size_t>(n), room(*message));
-            note_passed_descriptors(*message);
+            note_received_descriptors(*message);
         }
         return call.done(n);
     } while (call.wait(EPOLLIN, "recvmsg"));

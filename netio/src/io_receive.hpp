@@ -10,7 +10,4 @@ constexpr bool never_waits(int flags) noexcept {
     return (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0;
 }
 
-// Descriptors that came with a message are new to us.
-void note_passed_descriptors(msghdr& message) noexcept;
-
 } // namespace weft::detail::io

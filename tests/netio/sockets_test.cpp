@@ -1,6 +1,7 @@
 // The patched socket calls, used as any program uses them: they wait as POSIX says, and only the fiber waits.
 #include "support/sockets.hpp"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -366,7 +367,9 @@ BOOST_AUTO_TEST_CASE(descriptors_are_passed) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(passed_on), sizeof fd);
             support::unique_fd const received(fd);
-            return support::read_exactly(received.get(), 5);
+            std::string const text = support::read_exactly(received.get(), 5);
+            ::syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK); // as another process would
+            return text;
         });
         weft::this_fiber::yield();
         char byte = 'x';
@@ -387,6 +390,8 @@ BOOST_AUTO_TEST_CASE(descriptors_are_passed) {
         weft::this_fiber::sleep_for(1ms);
         ::send(passed[1].get(), "hello", 5, 0);
         BOOST_TEST(receiver.get() == "hello");
+        BOOST_TEST(::recv(fd, &byte, 1, 0) == -1);
+        BOOST_TEST(errno == EAGAIN);
     });
 }
 

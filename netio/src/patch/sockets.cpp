@@ -6,6 +6,7 @@
 #include "../descriptor.hpp"
 #include "../io.hpp"
 #include "../io_call.hpp"
+#include "../passed_descriptors.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
 
@@ -116,9 +117,10 @@ ssize_t sendto(int fd, void const* data, size_t size, int flags, sockaddr const*
 }
 
 ssize_t sendmsg(int fd, msghdr const* message, int flags) {
-    if (!on_fiber())
-        return libc_sendmsg(fd, message, flags);
-    return io::send(fd, message, flags);
+    ssize_t const sent = on_fiber() ? io::send(fd, message, flags) : libc_sendmsg(fd, message, flags);
+    if (sent >= 0)
+        weft::detail::note_sent_descriptors(*message);
+    return sent;
 }
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
@@ -128,9 +130,11 @@ int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* tim
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
-    if (!on_fiber())
-        return libc_sendmmsg(fd, messages, count, flags);
-    return io::send(fd, messages, count, flags);
+    int const sent =
+        on_fiber() ? io::send(fd, messages, count, flags) : libc_sendmmsg(fd, messages, count, flags);
+    for (int i = 0; i < sent; ++i)
+        weft::detail::note_sent_descriptors(messages[i].msg_hdr);
+    return sent;
 }
 
 // Recorded from every thread: a fiber's call must know of a time limit that another thread has set.
