@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
