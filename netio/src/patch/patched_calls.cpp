@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdio>
 
 // Addresses only: what the functions take is no matter here, and some names no header declares.
@@ -24,6 +25,15 @@ constexpr std::array calls{
 #undef CALL
 };
 // NOLINTEND(cppcoreguidelines-macro-usage)
+
+// patch_layer_section: an ELF note of our own name, without contents.
+struct elf_note {
+    std::uint32_t name_size = sizeof name;
+    std::uint32_t contents_size = 0;
+    std::uint32_t type = 1;
+    char name[8] = "weft";
+};
+[[gnu::section(".note.weft"), gnu::used]] alignas(4) constexpr elf_note layer_note;
 
 // Two layers in one process would each take the other for libc.
 [[gnu::constructor]] void refuse_second_layer() {

@@ -1,27 +1,9 @@
-// patched_calls: the list of the names of libc that weft defines, and how it carries each out. docs/reference/patched-calls.md
-// is checked against it, `weft doctor` reads it, and so does the check that programs really call ours.
+// patched_calls: whether the patched calls (weft/detail/call_table.hpp) are what the program really calls.
 #pragma once
 
-#include <cstdint>
-#include <span>
+#include <weft/detail/call_table.hpp>
 
 namespace weft::detail {
-
-enum class call_kind : std::uint8_t {
-    parks,    // where libc's would block the thread, the fiber waits
-    offloads, // another thread makes the call, the fiber waits for it
-    disk,     // waits for a disk or a lock on a file: libc's own, or offloaded if patch_options::files says so
-    notes,    // doesn't wait; weft must know of it
-};
-
-struct patched_call {
-    char const* name;
-    call_kind kind;
-    void (*address)(); // of our function
-};
-
-// Sorted by name.
-std::span<patched_call const> patched_calls() noexcept;
 
 // A name that the dynamic linker resolves to another function than ours, so that what other libraries call is not
 // patched; null if there is none.
