@@ -1,24 +1,23 @@
 #include "program_file.hpp"
 
-#include <elf.h>
 #include <fcntl.h>
-#include <gelf.h>
-#include <libelf.h>
 #include <spawn.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "elf_file.hpp"
 
 namespace weft::services {
 namespace {
@@ -60,32 +59,35 @@ std::string search_path(std::string const& name) {
     }
 }
 
-void require_runnable(std::string const& path) {
+void require_file(std::string const& path) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0)
         throw program_error(errno == ENOENT ? not_found : not_runnable,
                             fmt::format("{}: {}", path, std::strerror(errno)));
     if (S_ISDIR(status.st_mode))
         throw program_error(not_runnable, fmt::format("{}: is a directory", path));
-    if (::access(path.c_str(), X_OK) != 0)
-        throw program_error(not_runnable, fmt::format("{}: {}", path, std::strerror(errno)));
-    bool const other_user = (status.st_mode & S_ISUID) != 0 && status.st_uid != ::getuid();
-    bool const other_group = (status.st_mode & S_ISGID) != 0 && status.st_gid != ::getgid();
-    bool const capabilities =
-        ::getuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0;
-    if (other_user || other_group || capabilities)
-        throw program_error(
-            not_runnable,
-            fmt::format(
-                "{}: runs with other rights than yours ({}), so the system lets nothing be preloaded into it; run it "
-                "as that user, or link it with weft::patch",
-                path,
-                other_user    ? "set-user-ID"
-                : other_group ? "set-group-ID"
-                              : "file capabilities"));
+    if (!S_ISREG(status.st_mode))
+        throw program_error(not_runnable, fmt::format("{}: is no regular file", path));
 }
 
-// The first words of a script's "#!" line; empty if `path` is none.
+void require_runnable(std::string const& path) {
+    require_file(path);
+    if (::access(path.c_str(), X_OK) != 0)
+        throw program_error(not_runnable, fmt::format("{}: {}", path, std::strerror(errno)));
+    if (std::string const obstacle = preload_obstacle(path); !obstacle.empty())
+        throw program_error(not_runnable, fmt::format("{}: {}", path, obstacle));
+}
+
+// Takes the first word off `text`.
+std::string_view next_word(std::string_view& text) {
+    constexpr std::string_view space = " \t";
+    text.remove_prefix(std::min(text.find_first_not_of(space), text.size()));
+    std::string_view const word = text.substr(0, text.find_first_of(space));
+    text.remove_prefix(word.size());
+    return word;
+}
+
+// The program that a script's "#!" line names, itself or by env; empty if `path` is no script.
 std::string script_interpreter(std::string const& path) {
     std::array<char, 256> start{}; // the kernel's own limit
     unique_descriptor const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -96,73 +98,98 @@ std::string script_interpreter(std::string const& path) {
     if (!text.starts_with("#!"))
         return {};
     text = text.substr(2, text.find('\n') - 2);
-    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-    return std::string(text.substr(0, text.find_first_of(" \t")));
+    std::string interpreter(next_word(text));
+    if (interpreter.empty() || interpreter.substr(interpreter.rfind('/') + 1) != "env")
+        return interpreter;
+    for (std::string_view word; !(word = next_word(text)).empty();)
+        if (!word.starts_with('-') && word.find('=') == std::string_view::npos)
+            return search_path(std::string(word));
+    return interpreter;
 }
 
-struct elf_closer {
-    void operator()(Elf* elf) const { ::elf_end(elf); }
-};
-
-// The dynamic linker that `path` asks for. Throws program_error for what can't have anything preloaded.
-std::string read_loader(std::string const& path) {
-    ::elf_version(EV_CURRENT);
-    unique_descriptor const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file.get() < 0)
-        throw program_error(not_runnable, fmt::format("{}: {}", path, std::strerror(errno)));
-    std::unique_ptr<Elf, elf_closer> const elf(::elf_begin(file.get(), ELF_C_READ, nullptr));
-    GElf_Ehdr header{};
-    if (elf == nullptr || ::elf_kind(elf.get()) != ELF_K_ELF || ::gelf_getehdr(elf.get(), &header) == nullptr)
-        throw program_error(not_runnable,
-                            fmt::format("{}: neither a script with #! nor an ELF program", path));
-#if defined(__x86_64__)
-    constexpr int machine = EM_X86_64;
-#else
-    constexpr int machine = EM_AARCH64;
-#endif
-    if (header.e_machine != machine || header.e_ident[EI_CLASS] != ELFCLASS64)
-        throw program_error(not_runnable,
-                            fmt::format("{}: built for another machine than libweft_preload.so", path));
-    std::size_t count = 0;
-    ::elf_getphdrnum(elf.get(), &count);
-    for (std::size_t i = 0; i < count; ++i) {
-        GElf_Phdr segment{};
-        if (::gelf_getphdr(elf.get(), static_cast<int>(i), &segment) == nullptr ||
-            segment.p_type != PT_INTERP)
-            continue;
-        std::string name(segment.p_filesz, '\0');
-        if (::pread(file.get(), name.data(), name.size(), static_cast<off_t>(segment.p_offset)) !=
-            static_cast<ssize_t>(name.size()))
-            break;
-        name.resize(std::strlen(name.c_str()));
-        return name;
-    }
-    throw program_error(
-        not_runnable,
-        fmt::format("{}: is statically linked, so nothing can be preloaded into it; link it dynamically, or "
-                    "build it with weft::patch",
-                    path));
-}
-
-} // namespace
-
-program_file find_program(std::string const& name) {
+program_file find(std::string const& name, void (*require)(std::string const& path)) {
     program_file program;
     program.path = program.image = search_path(name);
-    require_runnable(program.path);
+    require(program.path);
     constexpr int most_scripts = 5; // as in the kernel: an interpreter may be a script, too
     for (int i = 0; i < most_scripts; ++i) {
         std::string const interpreter = script_interpreter(program.image);
         if (interpreter.empty())
             break;
         program.image = interpreter;
-        require_runnable(program.image);
+        require(program.image);
     }
-    program.loader = read_loader(program.image);
+    try {
+        program.loader = elf_file(program.image).loader();
+    } catch (elf_error const& error) {
+        throw program_error(not_runnable, error.what());
+    }
     return program;
 }
 
-std::string resolve_libraries(program_file const& program, std::string const& library) {
+// The name and path in a line of the dynamic linker's list: "NAME => PATH (0xADDRESS)" or "PATH (0xADDRESS)". What the kernel
+// provides has no path; then it is empty.
+loaded_library parse_library(std::string_view line) {
+    line.remove_prefix(std::min(line.find_first_not_of('\t'), line.size()));
+    line = line.substr(0, line.rfind(" (0x"));
+    constexpr std::string_view arrow = " => ";
+    std::size_t const end = line.find(arrow);
+    std::string_view const path = end == std::string_view::npos ? line : line.substr(end + arrow.size());
+    if (path.find('/') == std::string_view::npos)
+        return {};
+    std::string_view const name =
+        end == std::string_view::npos ? path.substr(path.rfind('/') + 1) : line.substr(0, end);
+    return {std::string(name), std::string(path)};
+}
+
+std::vector<loaded_library> parse_libraries(std::string_view list) {
+    std::vector<loaded_library> libraries;
+    while (!list.empty()) {
+        std::size_t const end = std::min(list.find('\n'), list.size());
+        loaded_library library = parse_library(list.substr(0, end));
+        if (!library.path.empty())
+            libraries.push_back(std::move(library));
+        list.remove_prefix(std::min(end + 1, list.size()));
+    }
+    return libraries;
+}
+
+} // namespace
+
+std::string preload_obstacle(std::string const& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0)
+        return {};
+    bool const other_user = (status.st_mode & S_ISUID) != 0 && status.st_uid != ::getuid();
+    bool const other_group = (status.st_mode & S_ISGID) != 0 && status.st_gid != ::getgid();
+    bool const capabilities =
+        ::getuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0;
+    if (!other_user && !other_group && !capabilities)
+        return {};
+    return fmt::format(
+        "runs with other rights than yours ({}), so the system lets nothing be preloaded into it; run it "
+        "as that user, or link it with weft::patch",
+        other_user    ? "set-user-ID"
+        : other_group ? "set-group-ID"
+                      : "file capabilities");
+}
+
+program_file find_file(std::string const& name) { return find(name, require_file); }
+
+program_file find_program(std::string const& name) {
+    program_file program = find(name, require_runnable);
+    if (program.loader.empty())
+        throw program_error(
+            not_runnable,
+            fmt::format(
+                "{}: is statically linked, so nothing can be preloaded into it; link it dynamically, or "
+                "build it with weft::patch",
+                program.image));
+    return program;
+}
+
+std::vector<loaded_library> resolve_libraries(std::string const& loader, std::string const& image,
+                                              std::string const& preload) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
         throw program_error(not_runnable, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
@@ -171,30 +198,39 @@ std::string resolve_libraries(program_file const& program, std::string const& li
     ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
     // The dynamic linker, run by itself: it never starts the program.
-    std::vector<std::string> words{program.loader, "--preload", library, "--list", program.image};
+    std::vector<std::string> words{loader};
+    if (!preload.empty())
+        words.insert(words.end(), {"--preload", preload});
+    // What starts with '-' would be an option, what has no '/' would be searched for.
+    words.insert(words.end(), {"--list", image.starts_with('/') ? image : "./" + image});
     std::vector<char*> arguments;
     for (std::string& word : words)
         arguments.push_back(word.data());
     arguments.push_back(nullptr);
     pid_t process = -1;
-    int const error =
-        ::posix_spawn(&process, program.loader.c_str(), &actions, nullptr, arguments.data(), environ);
+    int const error = ::posix_spawn(&process, loader.c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(ends[1]);
     unique_descriptor const output(ends[0]);
     if (error != 0)
-        throw program_error(not_runnable, fmt::format("{}: {}, the dynamic linker that {} asks for",
-                                                      program.loader, std::strerror(error), program.image));
+        throw program_error(not_runnable, fmt::format("{}: {}, the dynamic linker that {} asks for", loader,
+                                                      std::strerror(error), image));
     std::string text;
     std::array<char, 4096> buffer{};
     for (ssize_t count = 0; (count = ::read(output.get(), buffer.data(), buffer.size())) > 0;)
         text.append(buffer.data(), static_cast<std::size_t>(count));
     int status = 0;
     ::waitpid(process, &status, 0);
+    if (WIFSIGNALED(status))
+        throw program_error(
+            not_runnable,
+            fmt::format(
+                "{}: the dynamic linker crashes on it ({}): it, or a library that it needs, is damaged",
+                image, ::strsignal(WTERMSIG(status))));
     if (status != 0)
-        throw program_error(not_runnable, fmt::format("{}: the dynamic linker refuses it: {}", program.image,
+        throw program_error(not_runnable, fmt::format("{}: the dynamic linker refuses it: {}", image,
                                                       text.substr(0, text.find('\n'))));
-    return text;
+    return parse_libraries(text);
 }
 
 } // namespace weft::services

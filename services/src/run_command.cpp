@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -34,7 +35,9 @@ std::string find_preload_library() {
 
 // Proof by the dynamic linker itself that the library will be in the program.
 void require_preload(program_file const& program, std::string const& library) {
-    if (resolve_libraries(program, library).find(library) == std::string::npos)
+    auto const loaded = resolve_libraries(program.loader, program.image, library);
+    if (std::none_of(loaded.begin(), loaded.end(),
+                     [&](loaded_library const& each) { return each.path == library; }))
         throw program_error(not_runnable,
                             fmt::format("{}: {} does not load {}, so its calls would not be patched",
                                         program.image, program.loader, library));
