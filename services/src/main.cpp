@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "doctor.hpp"
 #include "echo.hpp"
 #include "hello.hpp"
 #include "log.hpp"
@@ -122,6 +123,40 @@ CLI::App* add_run_command(CLI::App& program, run_command_options& options) {
     return command;
 }
 
+CLI::App* add_doctor_command(CLI::App& program, doctor_options& options) {
+    CLI::App* const command =
+        program.add_subcommand("doctor", "Tell which blocking calls of a program stay unpatched");
+    command->add_option("FILE", options.names, "Programs, scripts or shared libraries")
+        ->type_name("")
+        ->required();
+    command->add_flag("--json", options.json, "Print one JSON document");
+    command->add_flag("--files", options.diagnosis.files,
+                      "As with weft run --files, or weft::patch({.files = true})");
+    command
+        ->add_option("--allow", options.diagnosis.allowed,
+                     "A call, or a library with all its calls, that may stay unpatched (repeatable)")
+        ->type_name("NAME")
+        ->take_all()
+        ->expected(1);
+    command->footer(
+        "For each file that the program would load, without running it:\n"
+        "  patched       the fiber waits, others run\n"
+        "  offloaded     another thread makes the call\n"
+        "  blocking      the worker waits in libc, perhaps without end, and its fibers with it\n"
+        "  unreachable   system calls past libc\n"
+        "  pass-through  left to libc by design: what waits for the disk, or writes by stdio\n"
+        "and in the end why. Reads by stdio count as blocking in the FILE itself, if it has streams that are no\n"
+        "files (stdin, fdopen, popen).\n"
+        "\n"
+        "Exit code: 0; 1 if something blocking stays unpatched, or nothing can be patched (statically linked);\n"
+        "2 on wrong usage; 126 for a file that can't be examined, 127 for one that isn't there.\n"
+        "\n"
+        "Examples:\n"
+        "  weft doctor psql /usr/lib/x86_64-linux-gnu/libpq.so.5\n"
+        "  weft doctor --json --allow fgets --allow libcrypto.so.3 ./server");
+    return command;
+}
+
 // `weft run`'s program with its arguments, taken off `arguments`: from the first that is no option on, or after "--".
 std::vector<std::string> take_program(std::vector<std::string>& arguments) {
     if (arguments.empty() || arguments.front() != "run")
@@ -163,6 +198,8 @@ int main(int argc, char** argv) {
     serve_command->footer("Examples:\n"
                           "  weft serve                then: curl http://127.0.0.1:8080/World\n"
                           "  weft serve --workers 2");
+    doctor_options doctor;
+    CLI::App* const doctor_command = add_doctor_command(program, doctor);
     run_command_options run;
     CLI::App* const run_command_parsed = add_run_command(program, run);
     std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -183,6 +220,8 @@ int main(int argc, char** argv) {
             return run_one(hello_service, hello);
         if (serve_command->parsed())
             return run_all(all);
+        if (doctor_command->parsed())
+            return run_doctor(doctor);
         if (run_command_parsed->parsed())
             return run_program(run);
     } catch (std::invalid_argument const& error) {

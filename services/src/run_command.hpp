@@ -8,7 +8,7 @@ namespace weft::services {
 
 struct run_command_options {
     bool statistics = false;
-    bool files = false; // weft::patch_options::files
+    bool files = false;               // weft::patch_options::files
     std::vector<std::string> command; // the program and its arguments
 };
 

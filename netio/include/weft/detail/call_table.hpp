@@ -10,8 +10,8 @@ namespace weft::detail {
 enum class call_kind : std::uint8_t {
     parks,    // where libc's would block the thread, the fiber waits
     offloads, // another thread makes the call, the fiber waits for it
-    disk,     // waits for a disk or a lock on a file: libc's own, or offloaded if patch_options::files says so
-    notes,    // doesn't wait; weft must know of it
+    disk,  // waits for a disk or a lock on a file: libc's own, or offloaded if patch_options::files says so
+    notes, // doesn't wait; weft must know of it
 };
 
 struct patched_call {
