@@ -161,8 +161,9 @@ private:
 
     static std::vector<std::string> patched_definitions(loaded_file const& file) {
         std::vector<std::string> names;
-        std::copy_if(file.definitions.begin(), file.definitions.end(), std::back_inserter(names),
-                     [](std::string const& name) { return find_patched(name).has_value(); });
+        std::copy_if(
+            file.definitions.begin(), file.definitions.end(), std::back_inserter(names),
+            [](std::string const& name) { return find_patched(name) && !detail::may_be_the_programs(name); });
         std::sort(names.begin(), names.end());
         return names;
     }

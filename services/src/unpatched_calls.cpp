@@ -78,9 +78,6 @@ constexpr unpatched_class classes[] = {
      "never sleep; a fiber that waits while it holds the lock makes others of its worker spin for ever",
      "pthread_spin_lock pthread_yield"},
 
-    {"eventfd", unpatched_kind::blocks, "read and written inside libc; use read and write",
-     "eventfd_read eventfd_write"},
-
     {"databases", unpatched_kind::blocks, "ask name servers, or wait for other processes, inside libc", R"(
         getnetbyname getnetbyname_r getnetbyaddr getnetbyaddr_r getnetent getnetent_r
         gethostent gethostent_r res_gethostbyname res_gethostbyname2 res_gethostbyaddr gethostid lckpwdf)"},

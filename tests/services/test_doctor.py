@@ -13,8 +13,9 @@ import unittest
 from support import SANITIZED, TREE, WEFT, required_program, run_weft, seeded_random
 
 PATCHED = dict(re.findall(r"^CALL\((\w+), (\w+)\)$", (TREE / "netio/src/patch/patched_calls.inc").read_text(), re.M))
-UNPATCHED = [name for block in re.findall(r'R"\((.*?)\)"', (TREE / "services/src/unpatched_calls.cpp").read_text(), re.S)
-             for name in block.split()]
+UNPATCHED = [name for raw, plain in re.findall(r'unpatched_kind::.*?(?:R"\(([^)]*)\)"|"([\w ]+)")\}',
+                                               (TREE / "services/src/unpatched_calls.cpp").read_text(), re.S)
+             for name in (raw or plain).split()]
 
 RAW_READ = {"x86_64": 'long n; __asm__ volatile("syscall" : "=a"(n) : "a"(0L), "D"(0L), "S"(b), "d"(1L) : "rcx", "r11", "memory");',
             "aarch64": 'register long n __asm__("x0") = 0; register long c __asm__("x8") = 63;'

@@ -3,6 +3,7 @@
 // Opening and closing are noted from every thread, worker or not: a number that another thread closes and opens again
 // must not be taken for what it was.
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -141,6 +142,14 @@ ssize_t writev(int fd, iovec const* parts, int count) {
     if (!on_fiber())
         return libc_writev(fd, parts, count);
     return io::write(fd, parts, count);
+}
+
+// libc's read and write inside, by its own names.
+int eventfd_read(int fd, eventfd_t* value) {
+    return read(fd, value, sizeof *value) == sizeof *value ? 0 : -1;
+}
+int eventfd_write(int fd, eventfd_t value) {
+    return write(fd, &value, sizeof value) == sizeof value ? 0 : -1;
 }
 
 // What is weft's own is not open, as far as the program can tell.

@@ -85,7 +85,8 @@ char const* first_unpatched_call() noexcept {
     // As another library would find it. RTLD_DEFAULT is where *this* one looks: in itself first, where it is linked so.
     void* const program = ::dlopen(nullptr, RTLD_LAZY);
     auto const unpatched = std::find_if(calls.begin(), calls.end(), [program](patched_call const& each) {
-        return find_call(program, each.name) != reinterpret_cast<void*>(each.address);
+        return !may_be_the_programs(each.name) &&
+               find_call(program, each.name) != reinterpret_cast<void*>(each.address);
     });
     ::dlclose(program);
     return unpatched != calls.end() ? unpatched->name : nullptr;
