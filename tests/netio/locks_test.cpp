@@ -554,7 +554,8 @@ BOOST_AUTO_TEST_CASE(a_shared_barrier_is_waited_for_without_blocking) {
     weft::run([&] {
         int serial = 0;
         auto const arrive = [&] {
-            serial += ::pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD ? 1 : 0;
+            int const result = ::pthread_barrier_wait(&barrier);
+            serial += result == PTHREAD_BARRIER_SERIAL_THREAD ? 1 : 0;
         };
         auto one = weft::spawn(arrive);
         auto two = weft::spawn(arrive);

@@ -368,7 +368,7 @@ BOOST_AUTO_TEST_CASE(descriptors_are_passed) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(passed_on), sizeof fd);
             support::unique_fd const received(fd);
-            std::string const text = support::read_exactly(received.get(), 5);
+            std::string text = support::read_exactly(received.get(), 5);
             ::syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK); // as another process would
             return text;
         });

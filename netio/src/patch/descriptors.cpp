@@ -252,6 +252,7 @@ ssize_t __read_chk(int fd, void* buffer, size_t size, size_t room) {
 
 // libc's own older names, which old binaries call.
 int __dup2(int from, int to) noexcept { return dup2(from, to); }
+// NOLINTNEXTLINE(readability-identifier-naming): libc's name
 int _IO_fclose(FILE* stream) { return fclose(stream); }
 ssize_t __read(int fd, void* buffer, size_t size) { return read(fd, buffer, size); }
 ssize_t __write(int fd, void const* data, size_t size) { return write(fd, data, size); }

@@ -197,6 +197,7 @@ int pclose(FILE* stream) {
     return wait_to_the_end(process);
 }
 
+// NOLINTNEXTLINE(readability-identifier-naming): libc's name
 FILE* _IO_popen(char const* command, char const* mode) { return popen(command, mode); }
 pid_t __waitpid(pid_t which, int* status, int options) {
     return wait_process(which, status, options, nullptr);
