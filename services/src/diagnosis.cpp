@@ -35,7 +35,7 @@ constexpr std::string_view libc_files[] = {
     "libdl.so.",      "libutil.so.",       "libresolv.so.", "libanl.so.",     "libnss_files.so.",
     "libnss_dns.so.", "libnss_compat.so.", "ld-linux"};
 
-// Their stdio and futex calls are made for the std:: names below alone, and told with the files that use those.
+// Their wide stdio and futex calls are made for the std:: names below alone, and told with the files that use those.
 constexpr std::string_view runtime_files[] = {"libstdc++.so.", "libc++.so.", "libc++abi.so."};
 
 struct runtime_name {
@@ -45,9 +45,7 @@ struct runtime_name {
     char const* reason;
 };
 constexpr runtime_name runtime_names[] = {
-    {"_ZSt3cin", "std::cin", nullptr, nullptr},
     {"_ZSt4wcin", "std::wcin", nullptr, nullptr},
-    {"_ZNSt3__13cinE", "std::cin", nullptr, nullptr},
     {"_ZNSt3__14wcinE", "std::wcin", nullptr, nullptr},
     {"_ZNSt28__atomic_futex_unsigned_base", "std::future", "futex",
      "waits by a raw system call inside the C++ library; use weft::fiber, or a mutex and a condition variable"},

@@ -144,16 +144,16 @@ CLI::App* add_doctor_command(CLI::App& program, doctor_options& options) {
         "  offloaded     another thread makes the call\n"
         "  blocking      the worker waits in libc, perhaps without end, and its fibers with it\n"
         "  unreachable   system calls past libc\n"
-        "  pass-through  left to libc by design: what waits for the disk, or writes by stdio\n"
-        "and in the end why. Reads by stdio count as blocking in the FILE itself, if it has streams that are no\n"
-        "files (stdin, fdopen, popen).\n"
+        "  pass-through  left to libc by design: what waits for the disk, for instance\n"
+        "and in the end why. Reads of wide streams count as blocking in the FILE itself, if it has streams that are\n"
+        "no files (stdin, fdopen, popen).\n"
         "\n"
         "Exit code: 0; 1 if something blocking stays unpatched, or nothing can be patched (statically linked);\n"
         "2 on wrong usage; 126 for a file that can't be examined, 127 for one that isn't there.\n"
         "\n"
         "Examples:\n"
         "  weft doctor psql /usr/lib/x86_64-linux-gnu/libpq.so.5\n"
-        "  weft doctor --json --allow fgets --allow libcrypto.so.3 ./server");
+        "  weft doctor --json --allow flock --allow libcrypto.so.3 ./server");
     return command;
 }
 

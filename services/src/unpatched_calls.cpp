@@ -6,37 +6,25 @@ namespace weft::services {
 namespace {
 
 constexpr unpatched_class classes[] = {
-    {"stdin", unpatched_kind::blocks, "read standard input inside libc; wait with poll before, or use read",
-     R"(
-        getchar getchar_unlocked getwchar getwchar_unlocked gets __gets_chk _IO_gets getpass
-        scanf vscanf wscanf vwscanf __isoc99_scanf __isoc99_vscanf __isoc99_wscanf __isoc99_vwscanf
-        __isoc23_scanf __isoc23_vscanf __isoc23_wscanf __isoc23_vwscanf)"},
+    {"wide stdin", unpatched_kind::blocks,
+     "read standard input inside libc, through buffers that can't be seen; wait with poll before, or read bytes", R"(
+        getwchar getwchar_unlocked wscanf vwscanf __isoc99_wscanf __isoc99_vwscanf
+        __isoc23_wscanf __isoc23_vwscanf getpass)"},
 
-    {"stdio", unpatched_kind::by_stream,
-     "read and written inside libc, by names that nobody can replace; wait with poll before, or use read", R"(
-        fgets fgets_unlocked __fgets_chk __fgets_unlocked_chk _IO_fgets
+    {"wide stdio", unpatched_kind::by_stream,
+     "read and written inside libc, through buffers that can't be seen; wait with poll before, or read bytes", R"(
         fgetws fgetws_unlocked __fgetws_chk __fgetws_unlocked_chk
-        fread fread_unlocked __fread_chk __fread_unlocked_chk _IO_fread _IO_sgetn
-        fgetc fgetc_unlocked getc getc_unlocked _IO_getc getw __uflow __underflow
         fgetwc fgetwc_unlocked getwc getwc_unlocked __wuflow __wunderflow
-        getline getdelim __getdelim _IO_getline
-        fscanf vfscanf __vfscanf fwscanf vfwscanf __isoc99_fscanf __isoc99_vfscanf __isoc99_fwscanf
-        __isoc99_vfwscanf __isoc23_fscanf __isoc23_vfscanf __isoc23_fwscanf __isoc23_vfwscanf _IO_vfscanf
-        fgetpwent fgetpwent_r fgetgrent fgetgrent_r fgetspent fgetspent_r fgetsgent fgetsgent_r)"},
+        fwscanf vfwscanf __isoc99_fwscanf __isoc99_vfwscanf __isoc23_fwscanf __isoc23_vfwscanf
+        _IO_sgetn _IO_getline fgetpwent fgetpwent_r fgetgrent fgetgrent_r fgetspent fgetspent_r
+        fgetsgent fgetsgent_r)"},
 
     {"output", unpatched_kind::passes,
-     "stdio and syslog write inside libc; they wait only while the reader of a pipe or terminal, or the log daemon, "
-     "does not keep up",
+     "write inside libc; they wait only while the reader of a pipe or terminal, or the log daemon, does not keep up",
      R"(
-        fwrite fwrite_unlocked _IO_fwrite fflush fflush_unlocked _IO_fflush _IO_flush_all fcloseall
-        _IO_flush_all_linebuffered _flushlbf
-        fputs fputs_unlocked _IO_fputs puts _IO_puts fputc fputc_unlocked putc putc_unlocked _IO_putc putchar
-        putchar_unlocked putw __overflow
+        _IO_flush_all fcloseall _IO_flush_all_linebuffered _flushlbf
         fputws fputws_unlocked fputwc fputwc_unlocked putwc putwc_unlocked putwchar putwchar_unlocked __woverflow
-        printf vprintf fprintf vfprintf dprintf vdprintf _IO_printf _IO_fprintf _IO_vfprintf
-        wprintf vwprintf fwprintf vfwprintf
-        __printf_chk __vprintf_chk __fprintf_chk __vfprintf_chk __dprintf_chk __vdprintf_chk
-        __wprintf_chk __vwprintf_chk __fwprintf_chk __vfwprintf_chk
+        wprintf vwprintf fwprintf vfwprintf __wprintf_chk __vwprintf_chk __fwprintf_chk __vfwprintf_chk
         flockfile _IO_flockfile perror psignal psiginfo herror error error_at_line warn warnx vwarn vwarnx
         fmtmsg putpwent putgrent putspent putsgent addmntent
         syslog vsyslog __syslog_chk __vsyslog_chk)"},

@@ -25,7 +25,7 @@ struct unpatched_class {
 // The class of libc's function `name`; null if it doesn't wait, or is patched.
 unpatched_class const* find_unpatched(std::string_view name);
 
-// Of a class that is no function's: standard input by std::cin.
+// Of a class that is no function's: standard input by std::wcin.
 unpatched_class const& standard_input();
 
 } // namespace weft::services

@@ -44,7 +44,7 @@ class DoctorTest(unittest.TestCase):
 
     def program(self, body, *options, **keywords):
         headers = "".join(f"#include <{name}>\n" for name in (
-            "stdio.h", "stdlib.h", "unistd.h", "netdb.h", "sys/file.h", "sys/socket.h", "sys/syscall.h", "dlfcn.h", "termios.h"))
+            "stdio.h", "stdlib.h", "unistd.h", "netdb.h", "sys/file.h", "sys/socket.h", "sys/syscall.h", "dlfcn.h", "termios.h", "wchar.h"))
         return self.compile("program", "#define _GNU_SOURCE\n" + headers + MAIN % body, *options, **keywords)
 
     def examine(self, *arguments, code):
@@ -101,14 +101,18 @@ class Verdicts(DoctorTest):
     def test_what_does_not_wait_is_not_listed(self):
         self.assert_states("close(0); malloc(1); socket(0, 0, 0);", {"close": None, "malloc": None, "socket": None}, code=0)
 
-    def test_reading_standard_input_blocks(self):
-        self.assert_states("char b[9]; fgets(b, 9, stdin);", {"fgets": "blocking"}, code=1)
-        self.assert_states("getchar();", {"getchar": "blocking"}, "-fno-builtin", "-O0", code=1)
-        self.assert_states("char b[9]; fgets(b, 9, fdopen(3, \"r\"));", {"fgets": "blocking"}, code=1)
+    def test_reading_bytes_from_a_stream_is_patched(self):
+        self.assert_states("char b[9]; fgets(b, 9, stdin);", {"fgets": "patched"}, code=0)
+        self.assert_states("getchar();", {"getchar": "patched"}, "-fno-builtin", "-O0", code=0)
 
-    def test_files_and_output_pass_through(self):
-        self.assert_states('char b[9]; fgets(b, 9, fopen("f", "r")); fprintf(stderr, "%d", argc); pread(0, b, 1, 0);',
-                           {"fgets": "pass-through", "fopen": "pass-through", "fprintf": "pass-through",
+    def test_reading_wide_standard_input_blocks(self):
+        self.assert_states("wchar_t b[9]; fgetws(b, 9, stdin);", {"fgetws": "blocking"}, code=1)
+        self.assert_states("getwchar();", {"getwchar": "blocking"}, "-fno-builtin", "-O0", code=1)
+        self.assert_states("wchar_t b[9]; fgetws(b, 9, fdopen(3, \"r\"));", {"fgetws": "blocking"}, code=1)
+
+    def test_files_and_wide_output_pass_through(self):
+        self.assert_states('wchar_t b[9]; fgetws(b, 9, fopen("f", "r")); fwprintf(stderr, L"%d", argc); pread(0, b, 1, 0);',
+                           {"fgetws": "pass-through", "fopen": "pass-through", "fwprintf": "pass-through",
                             "pread": "pass-through"}, code=0)
 
     def test_waiting_for_other_processes_blocks(self):
@@ -128,11 +132,11 @@ class Verdicts(DoctorTest):
 
     def test_standard_input_of_the_cxx_library(self):
         source = "#include <iostream>\nint main() { int i; %s return 0; }"
-        path = self.compile("program", source % "std::cin >> i;", compiler="c++")
-        self.assertEqual(self.states(self.examine(path, code=1))["program"]["std::cin"], "blocking")
-        path = self.compile("program", source % "std::cout << 1;", compiler="c++")
+        path = self.compile("program", source % "std::wcin >> i;", compiler="c++")
+        self.assertEqual(self.states(self.examine(path, code=1))["program"]["std::wcin"], "blocking")
+        path = self.compile("program", source % "std::cin >> i; std::cout << 1;", compiler="c++")
         found = self.states(self.examine(path, code=0))
-        self.assertNotIn("std::cin", found.get("program", {}))
+        self.assertNotIn("std::wcin", found.get("program", {}))
 
     def test_every_patched_name(self):
         # An import by each name, whatever libc calls it.
@@ -202,12 +206,12 @@ class Libraries(DoctorTest):
         self.assertNotIn("flock", found["program"])
 
     def test_reads_of_libraries_are_taken_for_files(self):
-        source = "#include <stdio.h>\nint one(char* b) { return fgets(b, 9, stdin) != 0; }"
+        source = "#include <stdio.h>\n#include <wchar.h>\nint one(char* b) { return fgetws((wchar_t*)b, 9, stdin) != 0; }"
         library = self.compile("libone.so", source, "-shared")
         path = self.program("int one(char*); one(*argv);", "-lone")
-        self.assertEqual(self.states(self.examine(path, code=0))["libone.so"]["fgets"], "pass-through")
+        self.assertEqual(self.states(self.examine(path, code=0))["libone.so"]["fgetws"], "pass-through")
         found = self.examine(library, code=1)
-        self.assertEqual(self.states(found)["libone.so"]["fgets"], "blocking")
+        self.assertEqual(self.states(found)["libone.so"]["fgetws"], "blocking")
         self.assertEqual(found["kind"], "library")
 
     def test_several(self):

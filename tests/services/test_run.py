@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import tty
 import unittest
 
 from support import WEFT, required_program, run_weft
@@ -65,6 +67,29 @@ class TheProgram(unittest.TestCase):
         process.send_signal(signal.SIGUSR1)
         self.assertEqual(process.communicate(timeout=10)[1], "handled\n")
         self.assertEqual(process.returncode, 1)
+
+    def test_a_prompt_is_shown_before_the_answer_is_waited_for(self):
+        code = b"""
+            #include <stdio.h>
+            int main(void) {
+                char name[20];
+                printf("name? ");
+                if (fgets(name, 20, stdin) == NULL) return 1;
+                printf("hello %s", name);
+                return 0;
+            }"""
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program")
+            subprocess.run([required_program("cc", "gcc"), "-x", "c", "-o", program, "-"], input=code, check=True)
+            terminal, end = pty.openpty()
+            tty.setraw(end)
+            process = subprocess.Popen([WEFT, "run", program], stdin=end, stdout=end)
+            self.assertEqual(os.read(terminal, 100), b"name? ")
+            os.write(terminal, b"weft\n")
+            self.assertEqual(os.read(terminal, 100), b"hello weft\n")
+            self.assertEqual(process.wait(timeout=10), 0)
+            os.close(end)
+            os.close(terminal)
 
     def test_descriptors_are_numbered_as_without(self):
         code = "import os, time; time.sleep(0.001); print(os.open('/dev/null', os.O_RDONLY))"

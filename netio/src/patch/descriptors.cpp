@@ -22,6 +22,7 @@
 #include "../io_call.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
+#include "stdio_stream.hpp"
 #include "vfork.hpp"
 
 using weft::detail::descriptor;
@@ -179,9 +180,14 @@ void closefrom(int first) noexcept {
 
 // libc closes the descriptor inside, by its own name for it.
 int fclose(FILE* stream) {
+    bool const written = in_vfork_child || weft::detail::flush_stream(stream);
+    int const error = errno;
     if (int const fd = ::fileno(stream); fd >= 0)
         note_closing(fd);
-    return libc_fclose(stream);
+    int const result = libc_fclose(stream);
+    if (!written)
+        errno = error;
+    return written ? result : EOF;
 }
 
 // The kernel wakes those who wait: a shut-down socket raises an edge.
