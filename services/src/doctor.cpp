@@ -32,7 +32,8 @@ int run_doctor(doctor_options const& options) {
         try {
             diagnosis const found = diagnose(name, options.diagnosis);
             unpatched = unpatched || !found.obstacles.empty() || count_unpatched(found) > 0;
-            text += (text.empty() ? "" : "\n") + describe(found);
+            text += text.empty() ? "" : "\n";
+            text += describe(found);
             programs.push_back(to_json(found));
         } catch (program_error const& error) {
             log_line("doctor: {}", printable(error.what()));
