@@ -2,8 +2,6 @@
 #pragma once
 
 #include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -12,26 +10,25 @@
 #include <ctime>
 
 #include <weft/clock.hpp>
-
-extern "C" long cancellable_syscall(long number, ...) __asm__("syscall");
+#include <weft/detail/system_call.hpp>
 
 namespace weft::detail {
 
 // Sleeps while `word` is `expected`, until a wake-up, a signal or `deadline`: look again. 0, or -1 with errno
 // (ETIMEDOUT, EAGAIN, EINTR). weft::clock is CLOCK_MONOTONIC, which the kernel takes as it is.
-// Not noexcept, and by a declaration of syscall(2) that isn't, either: a thread that allows it may be cancelled in here.
+// Not noexcept: a thread that allows it may be cancelled in here.
 inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
     auto const since = deadline.time_since_epoch();
     auto const seconds = std::chrono::floor<std::chrono::seconds>(since);
     timespec const limit{.tv_sec = seconds.count(),
                          .tv_nsec = std::chrono::nanoseconds(since - seconds).count()};
-    return cancellable_syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                               deadline != never ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+    return system_call(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                       deadline != never ? &limit : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
 // Async-signal-safe.
 inline void futex_wake(std::atomic<std::uint32_t>& word, int most = INT_MAX) noexcept {
-    ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, most, nullptr, nullptr, 0);
+    system_call(SYS_futex, &word, FUTEX_WAKE_PRIVATE, most, nullptr, nullptr, 0);
 }
 
 } // namespace weft::detail

@@ -1,6 +1,5 @@
 #include <pthread.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <atomic>
 
@@ -8,6 +7,7 @@
 #include <weft/detail/helper_thread.hpp>
 #include <weft/detail/offload.hpp>
 #include <weft/detail/park.hpp>
+#include <weft/detail/system_call.hpp>
 
 // A thread makes the system call, and can be cancelled while it waits in the kernel. How it ends:
 //   1. The call returns: its result is kept (`made`), the fiber is woken.
@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t thread_stack = std::size_t{64} * 1024;
 
-struct system_call {
+struct offloaded_call_state {
     long number;
     std::array<long, 4> arguments;
     fiber_core* fiber;
@@ -34,34 +34,34 @@ struct system_call {
 
 // The thread can be cancelled at any instruction of it: which is why nothing happens in it but the call. AddressSanitizer must not
 // mark its frame, as nobody would take the marks back.
-[[gnu::noinline, gnu::no_sanitize("address")]] void call_cancellably(system_call& call) {
+[[gnu::noinline, gnu::no_sanitize("address")]] void call_cancellably(offloaded_call_state& call) {
     int type = 0;
     // NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): for one system call, as libc's own cancellation points do
     ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
     call.result =
-        ::syscall(call.number, call.arguments[0], call.arguments[1], call.arguments[2], call.arguments[3]);
+        system_call(call.number, call.arguments[0], call.arguments[1], call.arguments[2], call.arguments[3]);
     call.made = true;
     ::pthread_setcanceltype(type, nullptr);
     call.error = errno;
 }
 
 struct ends_in_any_case {
-    explicit ends_in_any_case(system_call& call_) noexcept : call(call_) {}
+    explicit ends_in_any_case(offloaded_call_state& call_) noexcept : call(call_) {}
     ends_in_any_case(ends_in_any_case const&) = delete;
     ends_in_any_case& operator=(ends_in_any_case const&) = delete;
     ~ends_in_any_case() { call.end(); }
 
-    system_call& call;
+    offloaded_call_state& call;
 };
 
 void* make_call(void* argument) {
-    auto& call = *static_cast<system_call*>(argument);
+    auto& call = *static_cast<offloaded_call_state*>(argument);
     ends_in_any_case const end(call);
     call_cancellably(call);
     return nullptr;
 }
 
-void wait_for_the_end(system_call const& call, char const* operation) noexcept {
+void wait_for_the_end(offloaded_call_state const& call, char const* operation) noexcept {
     while (!call.ended.load(std::memory_order_acquire)) {
         begin_park(*call.fiber);
         if (!call.ended.load(std::memory_order_acquire) || !cancel_park(*call.fiber))
@@ -72,11 +72,11 @@ void wait_for_the_end(system_call const& call, char const* operation) noexcept {
 } // namespace
 
 long offload_system_call(char const* operation, long number, std::array<long, 4> arguments) noexcept {
-    system_call call{.number = number, .arguments = arguments, .fiber = current_fiber};
+    offloaded_call_state call{.number = number, .arguments = arguments, .fiber = current_fiber};
     pthread_t thread{};
     begin_park(*call.fiber);
     if (!start_helper(thread, make_call, &call, thread_stack) && cancel_park(*call.fiber))
-        return ::syscall(number, arguments[0], arguments[1], arguments[2], arguments[3]);
+        return system_call(number, arguments[0], arguments[1], arguments[2], arguments[3]);
     ++thread_counts.offloaded;
     if (park({.operation = operation}, never, interruption::unless_restarted) == wake_cause::interrupted)
         ::pthread_cancel(thread);

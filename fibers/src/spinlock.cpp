@@ -1,7 +1,6 @@
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <weft/detail/spinlock.hpp>
+#include <weft/detail/system_call.hpp>
 
 namespace weft::detail {
 
@@ -17,7 +16,7 @@ void spinlock::wait() const noexcept {
 #endif
     }
     // The holder was preempted. Not sched_yield(): patched, it would switch fibers.
-    ::syscall(SYS_sched_yield);
+    system_call(SYS_sched_yield);
 }
 
 } // namespace weft::detail

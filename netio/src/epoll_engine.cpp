@@ -202,7 +202,7 @@ void epoll_engine::wait_without_descriptors(time_point deadline) noexcept {
     constexpr auto at_most = std::chrono::milliseconds(10);
     auto const left = std::clamp<clock::duration>(deadline - clock::now(), clock::duration::zero(), at_most);
     timespec const limit{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(left).count()};
-    ::syscall(SYS_ppoll, nullptr, 0, &limit, nullptr, 0);
+    system_call(SYS_ppoll, nullptr, 0, &limit, nullptr, 0);
 }
 
 int epoll_engine::wait(time_point deadline) noexcept {
@@ -224,7 +224,7 @@ int epoll_engine::wait(time_point deadline) noexcept {
         auto const seconds = std::chrono::floor<std::chrono::seconds>(left);
         timespec const limit{.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
         int const count = static_cast<int>(
-            ::syscall(SYS_epoll_pwait2, epoll_, events_.data(), capacity, &limit, nullptr, 0));
+            system_call(SYS_epoll_pwait2, epoll_, events_.data(), capacity, &limit, nullptr, 0));
         if (count >= 0 || errno != ENOSYS)
             return count;
         nanoseconds = false;
@@ -277,7 +277,7 @@ void epoll_engine::dispatch(epoll_event const& event) noexcept {
 
 void epoll_engine::notify() noexcept {
     std::uint64_t const one = 1;
-    if (::syscall(SYS_write, notifier_.load(std::memory_order_acquire), &one, sizeof one) < 0) {
+    if (system_call(SYS_write, notifier_.load(std::memory_order_acquire), &one, sizeof one) < 0) {
         // The counter is full: the edge is there already.
     }
 }

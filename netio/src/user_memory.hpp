@@ -2,7 +2,6 @@
 // before the kernel does, so do we.
 #pragma once
 
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -11,6 +10,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+
+#include <weft/detail/system_call.hpp>
 
 namespace weft::detail {
 
@@ -23,7 +24,7 @@ inline bool copy_user(user_copy direction, void* ours, void* theirs, std::size_t
     iovec const remote{.iov_base = theirs, .iov_len = size};
     int const error = errno;
     // By this name the kernel knows the calling process, also right after a fork.
-    long const copied = ::syscall(static_cast<long>(direction), ::getpid(), &local, 1, &remote, 1, 0);
+    long const copied = system_call(static_cast<long>(direction), ::getpid(), &local, 1, &remote, 1, 0);
     bool const forbidden = copied < 0 && errno != EFAULT; // in some containers: then a bad pointer is a crash
     if (forbidden && direction == user_copy::in)
         std::memcpy(ours, theirs, size);

@@ -35,20 +35,16 @@ constexpr std::string_view libc_files[] = {
     "libdl.so.",      "libutil.so.",       "libresolv.so.", "libanl.so.",     "libnss_files.so.",
     "libnss_dns.so.", "libnss_compat.so.", "ld-linux"};
 
-// Their wide stdio and futex calls are made for the std:: names below alone, and told with the files that use those.
+// Their wide stdio calls are made for the std:: names below alone, and told with the files that use those.
 constexpr std::string_view runtime_files[] = {"libstdc++.so.", "libc++.so.", "libc++abi.so."};
 
 struct runtime_name {
     std::string_view symbol; // its beginning
     char const* name;
-    char const* group;
-    char const* reason;
 };
 constexpr runtime_name runtime_names[] = {
-    {"_ZSt4wcin", "std::wcin", nullptr, nullptr},
-    {"_ZNSt3__14wcinE", "std::wcin", nullptr, nullptr},
-    {"_ZNSt28__atomic_futex_unsigned_base", "std::future", "futex",
-     "waits by a raw system call inside the C++ library; use weft::fiber, or a mutex and a condition variable"},
+    {"_ZSt4wcin", "std::wcin"},
+    {"_ZNSt3__14wcinE", "std::wcin"},
 };
 
 // Of the calls on files, those that wait for other processes.
@@ -210,9 +206,8 @@ private:
         for (std::string const& name : file.references)
             for (runtime_name const& each : runtime_names)
                 if (name.starts_with(each.symbol) && found.insert(each.name).second)
-                    add(file, each.name, call_state::blocking,
-                        each.group != nullptr ? each.group : standard_input().name,
-                        each.reason != nullptr ? each.reason : standard_input().reason);
+                    add(file, each.name, call_state::blocking, standard_input().name,
+                        standard_input().reason);
     }
 
     void examine_name(std::size_t index, std::string const& name) {
@@ -266,25 +261,27 @@ private:
         bool const runtime = starts_with_any(file.findings.name, runtime_files);
         std::vector<system_call> calls = find_system_calls(own_instruction_set, code);
         std::size_t elsewhere = 0;
-        if (file.refers_to("syscall") && find_owner("syscall", elsewhere) == owner::libc) {
+        if (file.refers_to("syscall") && find_owner("syscall", elsewhere) != owner::other) {
             auto const indirect =
                 find_calls_of_syscall(own_instruction_set, code, file.elf->pointers_to("syscall"));
-            calls.insert(calls.end(), indirect.begin(), indirect.end());
-            if (indirect.empty())
-                calls.emplace_back(); // it is called all the same, from where isn't seen
+            // Most are made as the patched functions make them; of a number that isn't seen it is assumed.
+            std::copy_if(indirect.begin(), indirect.end(), std::back_inserter(calls),
+                         [](system_call const& each) {
+                             return each.number && !detail::is_patched_system_call(*each.number);
+                         });
         }
         std::map<std::string, std::uint64_t> found; // name, and where first
         for (system_call const& each : calls)
-            if (char const* const name = each.number ? blocking_system_call(*each.number) : "unknown")
+            if (char const* const name = each.number ? blocking_system_call(*each.number) : nullptr)
                 found.emplace(name, each.address);
         for (auto const& [name, address] : found) {
             if (runtime)
                 add(file, name, call_state::pass_through, "C++ library",
-                    "its own system calls; who waits in them, by std::future, is listed");
+                    "its own system calls, made for what is listed with the files that use it");
             else
                 add(file, name, call_state::raw, "raw system calls",
                     "past libc, where nothing can stand before them; found by what the code looks like, so probable, "
-                    "not sure (unknown: number not found)",
+                    "not sure",
                     address != 0 ? fmt::format("{:#x}", address) : std::string());
         }
     }

@@ -15,6 +15,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <weft/detail/system_call.hpp>
 #include <weft/fiber.hpp>
 #include <weft/run.hpp>
 #include <weft/this_fiber.hpp>
@@ -157,7 +158,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_guess_about_the_kind_corrects_itself) {
         auto sockets = support::tcp_pair();
         auto pipe = support::pipe_pair();
         int const number = sockets[0].get();
-        BOOST_REQUIRE(::syscall(SYS_dup3, pipe[0].get(), number, 0) == number);
+        BOOST_REQUIRE(weft::detail::system_call(SYS_dup3, pipe[0].get(), number, 0) == number);
         auto reader = weft::spawn([number] { return read_all(number, 3); });
         weft::this_fiber::yield();
         ::write(pipe[1].get(), "abc", 3);

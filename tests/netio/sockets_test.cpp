@@ -13,6 +13,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <weft/detail/system_call.hpp>
 #include <weft/fiber.hpp>
 #include <weft/run.hpp>
 #include <weft/this_fiber.hpp>
@@ -369,7 +370,7 @@ BOOST_AUTO_TEST_CASE(descriptors_are_passed) {
             std::memcpy(&fd, CMSG_DATA(passed_on), sizeof fd);
             support::unique_fd const received(fd);
             std::string text = support::read_exactly(received.get(), 5);
-            ::syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK); // as another process would
+            weft::detail::system_call(SYS_fcntl, fd, F_SETFL, O_NONBLOCK); // as another process would
             return text;
         });
         weft::this_fiber::yield();

@@ -6,7 +6,6 @@
 //   WEFT_RUN_FILES=1          patch_options::files
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include <memory>
 
 #include <weft/detail/call_counts.hpp>
+#include <weft/detail/system_call.hpp>
 #include <weft/patch.hpp>
 #include <weft/run.hpp>
 
@@ -85,7 +85,7 @@ void weft_preloaded() {}
 void _exit(int status) {
     print_statistics();
     for (;;)
-        ::syscall(SYS_exit_group, status);
+        weft::detail::system_call(SYS_exit_group, status);
 }
 void _Exit(int status) noexcept { _exit(status); }
 

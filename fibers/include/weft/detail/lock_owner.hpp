@@ -2,8 +2,7 @@
 // plain thread's id, and for a worker's main fiber (and its scheduler) the id of their thread.
 #pragma once
 
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <weft/detail/system_call.hpp>
 
 namespace weft::detail {
 
@@ -13,7 +12,7 @@ extern __thread int current_lock_owner __attribute__((tls_model("initial-exec"))
 
 inline int lock_owner() noexcept {
     if (current_lock_owner == 0)
-        current_lock_owner = static_cast<int>(::syscall(SYS_gettid));
+        current_lock_owner = static_cast<int>(system_call(SYS_gettid));
     return current_lock_owner;
 }
 

@@ -24,6 +24,9 @@ struct patched_call {
 // Sorted by name.
 std::span<patched_call const> patched_calls() noexcept;
 
+// Whether syscall(number, ...) is made as the patched function of that name makes it.
+bool is_patched_system_call(long number) noexcept;
+
 // Whether a program may define `name` itself, and go on with its own: OpenSSH has a closefrom() from before glibc had one.
 // It calls close(), which is patched.
 constexpr bool may_be_the_programs(std::string_view name) noexcept { return name == "closefrom"; }
