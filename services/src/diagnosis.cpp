@@ -155,9 +155,8 @@ private:
 
     static std::vector<std::string> patched_definitions(loaded_file const& file) {
         std::vector<std::string> names;
-        std::copy_if(
-            file.definitions.begin(), file.definitions.end(), std::back_inserter(names),
-            [](std::string const& name) { return find_patched(name) && !detail::may_be_the_programs(name); });
+        std::copy_if(file.definitions.begin(), file.definitions.end(), std::back_inserter(names),
+                     [](std::string const& name) { return find_patched(name).has_value(); });
         std::sort(names.begin(), names.end());
         return names;
     }
@@ -314,9 +313,6 @@ diagnosis diagnose(std::string const& name, diagnosis_options const& options) {
         if (found.kind == elf_kind::program && !found.has_patch_layer && !obstacle.empty())
             found.obstacles.push_back(obstacle);
         found.files = files.examine();
-        if (auto const& names = found.files.front().kept; !names.empty())
-            found.obstacles.push_back(
-                fmt::format("defines {} itself, before weft's: weft run refuses it", fmt::join(names, ", ")));
         return found;
     } catch (elf_error const& error) {
         throw program_error(not_runnable, error.what());

@@ -59,8 +59,10 @@ int run_command(run_command_options const& options) {
         std::string const library = find_preload_library();
         require_preload(program, library);
         prepend_preload(library);
+        std::string const process = fmt::format("{}", ::getpid());
+        ::setenv("WEFT_RUN_PROCESS", process.c_str(), 1);
         if (options.statistics)
-            ::setenv("WEFT_RUN_STATISTICS", fmt::format("{}", ::getpid()).c_str(), 1);
+            ::setenv("WEFT_RUN_STATISTICS", process.c_str(), 1);
         else
             ::unsetenv("WEFT_RUN_STATISTICS");
         if (options.files)

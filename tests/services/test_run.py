@@ -98,6 +98,18 @@ class TheProgram(unittest.TestCase):
         self.assertEqual(with_weft, without)
 
 
+    def test_a_recv_of_its_own(self):
+        code = b"""
+            #include <stdio.h>
+            #include <sys/socket.h>
+            ssize_t recv(int fd, void *to, size_t size, int flags) { return 42; }
+            int main(void) { printf("%d\\n", (int)recv(0, 0, 0, 0)); return 0; }"""
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program")
+            subprocess.run([required_program("cc", "gcc"), "-rdynamic", "-x", "c", "-o", program, "-"], input=code, check=True)
+            ended = run_weft("run", str(program))
+        self.assertEqual((ended.returncode, ended.stdout), (0, "42\n"))
+
     def test_a_main_that_leaves_its_threads_running(self):
         code = """
             #include <pthread.h>
@@ -156,12 +168,16 @@ class Refusals(unittest.TestCase):
             program.chmod(0o4755)
             self.assert_refused(126, "set-user-ID", str(program))
 
-    def test_a_program_with_a_recv_of_its_own(self):
-        code = b"#include <sys/socket.h>\nssize_t recv(int fd, void *to, size_t size, int flags) { return 0; }\nint main(void) {}"
+    def test_where_another_library_comes_first(self):
+        library = pathlib.Path(WEFT).parent.parent / "lib" / "libweft_preload.so"
+        code = b"#include <sys/socket.h>\nssize_t recv(int fd, void *to, size_t size, int flags) { return 0; }"
         with tempfile.TemporaryDirectory() as folder:
-            program = pathlib.Path(folder, "program")
-            subprocess.run([required_program("cc", "gcc"), "-rdynamic", "-x", "c", "-o", program, "-"], input=code, check=True)
-            self.assert_refused(126, "calls of recv go to another library's function", str(program))
+            other = pathlib.Path(folder, "libother.so")
+            subprocess.run([required_program("cc", "gcc"), "-shared", "-fPIC", "-x", "c", "-o", other, "-"], input=code, check=True)
+            names = f"{other}:{library}"
+            # In the program that weft run was asked for, and in one that this one starts, which must not fail.
+            inner = f"LD_PRELOAD={names} true; LD_PRELOAD={names} exec true"
+            self.assert_refused(126, "calls of recv go to another library's function", "sh", "-c", inner)
 
     def test_a_program_that_has_weft_already(self):
         self.assert_refused(126, "linked with weft::patch", WEFT, "echo")

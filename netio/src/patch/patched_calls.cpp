@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,16 @@ void* find_call(void* program, char const* name) noexcept {
     return found;
 }
 
+// Whether it is a function that the program defines itself, as it does without weft. (Where weft is linked into the program, its
+// names are ours.)
+bool is_the_programs(void const* function) noexcept {
+    Dl_info theirs{};
+    Dl_info program{};
+    return ::dladdr(function, &theirs) != 0 &&
+           ::dladdr(reinterpret_cast<void const*>(::getauxval(AT_PHDR)), &program) != 0 &&
+           theirs.dli_fbase == program.dli_fbase;
+}
+
 } // namespace
 
 std::span<patched_call const> patched_calls() noexcept { return calls; }
@@ -85,8 +96,8 @@ char const* first_unpatched_call() noexcept {
     // As another library would find it. RTLD_DEFAULT is where *this* one looks: in itself first, where it is linked so.
     void* const program = ::dlopen(nullptr, RTLD_LAZY);
     auto const unpatched = std::find_if(calls.begin(), calls.end(), [program](patched_call const& each) {
-        return !may_be_the_programs(each.name) &&
-               find_call(program, each.name) != reinterpret_cast<void*>(each.address);
+        void* const reached = find_call(program, each.name);
+        return reached != reinterpret_cast<void*>(each.address) && !is_the_programs(reached);
     });
     ::dlclose(program);
     return unpatched != calls.end() ? unpatched->name : nullptr;

@@ -6,7 +6,7 @@
 namespace weft::detail {
 
 // A name that the dynamic linker resolves to another function than ours, so that what other libraries call is not
-// patched; null if there is none.
+// patched; null if there is none. What the program itself defines is the program's own.
 char const* first_unpatched_call() noexcept;
 
 } // namespace weft::detail

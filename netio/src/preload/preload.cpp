@@ -3,6 +3,7 @@
 //
 // From the environment:
 //   WEFT_RUN_STATISTICS=PID   at its exit, process PID prints on stderr how often it parked and what it called
+//   WEFT_RUN_PROCESS=PID      the process that weft run was asked to run, and that must not run without
 //   WEFT_RUN_FILES=1          patch_options::files
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -41,8 +42,8 @@ bool is_set(char const* variable) noexcept {
     return value != nullptr && *value != '\0';
 }
 
-bool asked_for_statistics() noexcept {
-    char const* const process = std::getenv("WEFT_RUN_STATISTICS");
+bool is_own_process(char const* variable) noexcept {
+    char const* const process = std::getenv(variable);
     return process != nullptr && std::atol(process) == ::getpid();
 }
 
@@ -61,10 +62,13 @@ int main_on_fiber(int argc, char** argv, char** environment) {
     try {
         weft::patch({.files = is_set("WEFT_RUN_FILES")});
     } catch (std::exception const& failure) {
+        // A program that this one has started, and that brings libraries of its own, goes on without.
+        if (!is_own_process("WEFT_RUN_PROCESS"))
+            return program_main(argc, argv, environment);
         ::dprintf(STDERR_FILENO, "weft: this program can't be run patched: %s\n", failure.what());
         ::_exit(126);
     }
-    if (asked_for_statistics()) {
+    if (is_own_process("WEFT_RUN_STATISTICS")) {
         program_process = ::getpid();
         statistics_output = keep_standard_error();
         std::atexit(print_statistics);

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 namespace weft::detail {
 
@@ -26,10 +25,6 @@ std::span<patched_call const> patched_calls() noexcept;
 
 // Whether syscall(number, ...) is made as the patched function of that name makes it.
 bool is_patched_system_call(long number) noexcept;
-
-// Whether a program may define `name` itself, and go on with its own: OpenSSH has a closefrom() from before glibc had one.
-// It calls close(), which is patched.
-constexpr bool may_be_the_programs(std::string_view name) noexcept { return name == "closefrom"; }
 
 // The ELF section that files with the patch layer inside carry, a note, so that it can be told from without, and survives strip.
 inline constexpr char const* patch_layer_section = ".note.weft";
