@@ -161,8 +161,6 @@ private:
 // Tries and waits until it has the lock, or `limit`. Counted as waiting all the while: it is not off the record between being
 // woken and trying again.
 [[gnu::noinline]] int wait_as(lock_type& lock, role as, lock_time const& limit) noexcept {
-    if (!limit.valid())
-        return EINVAL;
     int result = EBUSY;
     {
         counted_wait const counted(lock, as);
@@ -199,6 +197,8 @@ int lock_foreign(lock_type* lock, role as, lock_time const& limit) noexcept {
 
 // libc's call for a thread is the last argument.
 template <class Libc> int lock_as(lock_type* lock, role as, lock_time const& limit, Libc libc) noexcept {
+    if (!limit.valid()) // libc looks at it first, even where it need not wait
+        return EINVAL;
     if (is_shared(*lock))
         return on_fiber() ? lock_foreign(lock, as, limit) : libc();
     int const result = try_as(*lock, as);

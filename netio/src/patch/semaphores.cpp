@@ -118,8 +118,6 @@ private:
 };
 
 int wait_slowly(sem_t* semaphore, lock_time const& limit) {
-    if (!limit.valid())
-        return fail(EINVAL);
     for (;;) {
         {
             counted_wait waiting(semaphore);
@@ -152,6 +150,8 @@ int wait_foreign(sem_t* semaphore, lock_time const& limit) noexcept {
 
 // libc's call for a thread is the last argument.
 template <class Libc> int wait(sem_t* semaphore, lock_time const& limit, Libc libc) {
+    if (!limit.valid()) // libc looks at it first, even where it need not wait
+        return fail(EINVAL);
     if (is_shared(semaphore))
         return on_fiber() ? wait_foreign(semaphore, limit) : libc();
     on_fiber(); // counts

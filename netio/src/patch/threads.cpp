@@ -50,8 +50,14 @@ int join_on_fiber(pthread_t thread, void** result) noexcept {
 
 // With a limit, a join that is given up must not have happened.
 int join_until(pthread_t thread, void** result, lock_time const& limit) noexcept {
-    return weft::detail::try_again("pthread_join", limit, weft::detail::interruption::none,
-                                   [=] { return libc_tryjoin(thread, result); });
+    if (::pthread_equal(thread, ::pthread_self()) != 0)
+        return EDEADLK;
+    // Not by pthread_tryjoin_np(3), which doesn't see that a thread is detached.
+    constexpr timespec over{};
+    return weft::detail::try_again("pthread_join", limit, weft::detail::interruption::none, [=] {
+        int const error = libc_timedjoin(thread, result, &over);
+        return error == ETIMEDOUT ? EBUSY : error;
+    });
 }
 
 // -- barriers --
