@@ -11,8 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "../io_call.hpp"
 #include "../user_memory.hpp"
@@ -52,19 +54,19 @@ auto wait_for_queue(mqd_t queue, std::uint32_t events, char const* operation, ti
                     Attempt attempt) noexcept {
     timespec const over{};
     timespec limit{};
+    if (when != nullptr) {
+        if (!copy_in(limit, when))
+            return decltype(attempt(&over)){-1};
+        if (limit.tv_sec < 0 || limit.tv_nsec < 0 || limit.tv_nsec >= second) {
+            errno = EINVAL;
+            return decltype(attempt(&over)){-1};
+        }
+    }
     io_call call(queue);
-    for (bool looked = false;; looked = true) {
+    for (;;) {
         auto const result = attempt(&over);
         if (result >= 0 || errno != ETIMEDOUT)
             return call.done(result); // EAGAIN: the program made it non-blocking
-        if (!looked && when != nullptr) {
-            if (!copy_in(limit, when))
-                return result;
-            if (limit.tv_sec < 0 || limit.tv_nsec < 0 || limit.tv_nsec >= second) {
-                errno = EINVAL;
-                return result;
-            }
-        }
         lock_time const until(CLOCK_REALTIME, when != nullptr ? &limit : nullptr);
         call.limit(until.deadline());
         errno = ENOMEM;
@@ -94,19 +96,20 @@ int send_as_called(mqd_t queue, char const* data, size_t size, unsigned priority
 
 // -- what nobody tells of --
 
-// `attempt`, which fails with `not_yet` instead of waiting, again and again; never restarted after a handler: signal(7). `removed`:
-// what a failure with EINVAL means then, as the identifier was valid before.
+// `attempt`, which fails with `not_yet` instead of waiting, again and again; System V's are never restarted after a handler:
+// signal(7).
 template <class Attempt>
-auto wait_in_intervals(char const* operation, int not_yet, int removed, lock_time const& limit,
-                       Attempt attempt) noexcept {
+auto wait_in_intervals(char const* operation, int not_yet, lock_time const& limit, Attempt attempt,
+                       interruption interruptible = interruption::always) noexcept {
     auto result = attempt();
     if (result >= 0 || errno != not_yet)
         return result;
-    int const error = try_again(operation, limit, interruption::always, [&] {
+    int const error = try_again(operation, limit, interruptible, [&] {
         result = attempt();
         return result >= 0 ? 0 : errno == not_yet ? EBUSY : errno;
     });
-    errno = error == ETIMEDOUT ? EAGAIN : error == EINVAL ? removed : error;
+    // What was there when the wait began is there no more.
+    errno = error == ETIMEDOUT ? EAGAIN : error == EINVAL ? EIDRM : error;
     return error == 0 ? result : decltype(result){-1};
 }
 
@@ -128,21 +131,43 @@ bool time_after(timespec const* left, timespec& when) noexcept {
     return true;
 }
 
-int change_semaphores(int set, sembuf* changes, size_t count, timespec const* timeout) noexcept {
-    timespec when{};
-    if (timeout != nullptr && !time_after(timeout, when))
-        return -1;
-    // With no time to wait the kernel answers EAGAIN; what SEM_UNDO means stays the kernel's business.
-    timespec const none{};
-    return wait_in_intervals("semop", EAGAIN, EIDRM, {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
-                             [&] { return libc_semtimedop(set, changes, count, &none); });
+// Whether the first of the changes that can't be made is one that waits: the others decide nothing.
+bool would_wait(int set, sembuf const* changes, size_t count) noexcept {
+    int const error = errno;
+    auto const waits = [](sembuf const& each) { return (each.sem_flg & IPC_NOWAIT) == 0; };
+    if (std::all_of(changes, changes + count, waits) || std::none_of(changes, changes + count, waits))
+        return waits(changes[0]);
+    for (size_t i = 0; i < count; ++i) {
+        long value = ::semctl(set, changes[i].sem_num, GETVAL);
+        errno = error;
+        for (size_t earlier = 0; earlier < i; ++earlier)
+            if (changes[earlier].sem_num == changes[i].sem_num)
+                value += changes[earlier].sem_op;
+        if (changes[i].sem_op == 0 ? value != 0 : value + changes[i].sem_op < 0)
+            return waits(changes[i]);
+    }
+    return true; // by now they could be made
 }
 
-bool may_wait(sembuf const* changes, size_t count) noexcept {
-    for (size_t i = 0; i < count; ++i)
-        if ((changes[i].sem_flg & IPC_NOWAIT) == 0)
-            return true;
-    return false;
+int change_semaphores(int set, sembuf* changes, size_t count, timespec const* when) noexcept {
+    // With no time to wait the kernel answers EAGAIN; what SEM_UNDO means stays the kernel's business.
+    timespec const none{};
+    bool refused = false;
+    int const result = wait_in_intervals("semop", EAGAIN, {CLOCK_MONOTONIC, when}, [&] {
+        int const made = libc_semtimedop(set, changes, count, &none);
+        refused = made != 0 && errno == EAGAIN && !would_wait(set, changes, count);
+        if (refused)
+            errno = ECANCELED; // not EAGAIN, which would be waited for
+        return made;
+    });
+    if (refused)
+        errno = EAGAIN;
+    return result;
+}
+
+// libc waits for its own threads by a futex, which only a time limit keeps from being restarted.
+interruption by_limit(timespec const* timeout) noexcept {
+    return timeout != nullptr ? interruption::always : interruption::unless_restarted;
 }
 
 bool none_under_way(aiocb* const* list, int count) noexcept {
@@ -178,16 +203,16 @@ int mq_timedsend(mqd_t queue, char const* data, size_t size, unsigned priority, 
 }
 
 ssize_t msgrcv(int queue, void* message, size_t size, long type, int flags) {
-    if ((flags & IPC_NOWAIT) != 0 || !on_fiber())
+    if ((flags & (IPC_NOWAIT | MSG_COPY)) != 0 || !on_fiber()) // MSG_COPY never waits
         return libc_msgrcv(queue, message, size, type, flags);
-    return wait_in_intervals("msgrcv", ENOMSG, EIDRM, {},
+    return wait_in_intervals("msgrcv", ENOMSG, {},
                              [=] { return libc_msgrcv(queue, message, size, type, flags | IPC_NOWAIT); });
 }
 
 int msgsnd(int queue, void const* message, size_t size, int flags) {
     if ((flags & IPC_NOWAIT) != 0 || !on_fiber())
         return libc_msgsnd(queue, message, size, flags);
-    return wait_in_intervals("msgsnd", EAGAIN, EIDRM, {},
+    return wait_in_intervals("msgsnd", EAGAIN, {},
                              [=] { return libc_msgsnd(queue, message, size, flags | IPC_NOWAIT); });
 }
 
@@ -198,12 +223,15 @@ int semop(int set, sembuf* changes, size_t count) noexcept {
 int semtimedop(int set, sembuf* changes, size_t count, timespec const* timeout) noexcept {
     // Who would not wait, has all that there is to say in the arguments: those the kernel checks first.
     timespec const none{};
+    timespec when{};
     if (!on_fiber())
         return libc_semtimedop(set, changes, count, timeout);
+    if (timeout != nullptr && !time_after(timeout, when))
+        return -1;
     int const at_once = libc_semtimedop(set, changes, count, &none);
-    if (at_once == 0 || errno != EAGAIN || !may_wait(changes, count))
+    if (at_once == 0 || errno != EAGAIN)
         return at_once;
-    return change_semaphores(set, changes, count, timeout);
+    return change_semaphores(set, changes, count, timeout != nullptr ? &when : nullptr);
 }
 
 int aio_suspend(aiocb const* const list[], int count, timespec const* timeout) {
@@ -213,9 +241,19 @@ int aio_suspend(aiocb const* const list[], int count, timespec const* timeout) {
     timespec const none{};
     if (timeout != nullptr && !time_after(timeout, when))
         return -1;
-    return wait_in_intervals("aio_suspend", EAGAIN, EINVAL,
-                             {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
-                             [&] { return libc_aio_suspend(list, count, &none); });
+    // Not by libc's own every time, as a handler that runs meanwhile would end it.
+    auto const under_way = [](aiocb const* each) {
+        return each == nullptr || ::aio_error(each) == EINPROGRESS;
+    };
+    bool looked = false;
+    return wait_in_intervals(
+        "aio_suspend", EAGAIN, {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr},
+        [&] {
+            errno = EAGAIN;
+            bool const none_ended = std::exchange(looked, true) && std::all_of(list, list + count, under_way);
+            return none_ended ? -1 : libc_aio_suspend(list, count, &none);
+        },
+        by_limit(timeout));
 }
 int aio_suspend64(aiocb64 const* const list[], int count, timespec const* timeout) {
     return aio_suspend(reinterpret_cast<aiocb const* const*>(list), count, timeout);
@@ -227,7 +265,7 @@ int lio_listio(int mode, aiocb* const* list, int count, sigevent* event) noexcep
     int const begun = libc_lio_listio(LIO_NOWAIT, list, count, nullptr);
     if (begun != 0 && errno != EIO) // EIO: some have begun
         return begun;
-    int const error = try_again("lio_listio", {}, interruption::always,
+    int const error = try_again("lio_listio", {}, interruption::unless_restarted,
                                 [=] { return none_under_way(list, count) ? 0 : EBUSY; });
     errno = error != 0 ? error : EIO;
     return error == 0 && begun == 0 && all_well(list, count) ? 0 : -1;
@@ -244,9 +282,9 @@ int gai_suspend(gaicb const* const list[], int count, timespec const* timeout) {
     if (timeout != nullptr && !time_after(timeout, when))
         return EAI_SYSTEM;
     int result = 0;
-    int const error = try_again(
-        "gai_suspend", {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr}, interruption::always,
-        [&] { return (result = libc_gai_suspend(list, count, &none)) == EAI_AGAIN ? EBUSY : 0; });
+    int const error =
+        try_again("gai_suspend", {CLOCK_MONOTONIC, timeout != nullptr ? &when : nullptr}, by_limit(timeout),
+                  [&] { return (result = libc_gai_suspend(list, count, &none)) == EAI_AGAIN ? EBUSY : 0; });
     return error == EINTR ? EAI_INTR : error == ETIMEDOUT ? EAI_AGAIN : result;
 }
 
