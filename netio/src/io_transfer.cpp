@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <limits>
 #include <memory>
 #include <new>
 #include <utility>
@@ -76,10 +78,17 @@ std::size_t room_when_ready(int socket) noexcept {
     return std::max(static_cast<std::size_t>(buffer) / 8, always);
 }
 
-// Waits until `events` show on `fd`; at once for what is always ready.
+bool open_for(int fd, std::uint32_t events) noexcept {
+    int const status = sys::control(fd, F_GETFL, 0);
+    return status >= 0 && (status & O_ACCMODE) != (events == EPOLLOUT ? O_RDONLY : O_WRONLY);
+}
+
+// Waits until `events` show on `fd`; at once for what is always ready, or never, as the kernel then says.
 bool wait_for(int fd, std::uint32_t events, char const* operation) noexcept {
     auto const wanted = static_cast<short>(events);
     while (sys::events_now(fd, wanted) == 0) {
+        if (!open_for(fd, events))
+            return true;
         io_call call(fd);
         errno = ENOMEM;
         if (!call.possible() || !call.wait(events, operation))
@@ -96,18 +105,22 @@ struct end {
     bool waits;
 };
 
-// `attempt`, once both ends are ready.
+// `attempt`, once both ends are ready. Between pipes it never waits, and is made `at_once`: what the kernel refuses, it refuses without
+// anything to be ready.
 template <class Attempt>
-ssize_t transfer(end const& from, end const& to, char const* operation, Attempt attempt) noexcept {
-    for (;;) {
-        if ((from.waits && !wait_for(from.fd, from.events, operation)) ||
-            (to.waits && !wait_for(to.fd, to.events, operation)))
+ssize_t transfer(end const& from, end const& to, bool at_once, char const* operation,
+                 Attempt attempt) noexcept {
+    for (;; at_once = false) {
+        if (!at_once && ((from.waits && !wait_for(from.fd, from.events, operation)) ||
+                         (to.waits && !wait_for(to.fd, to.events, operation))))
             return -1;
         ssize_t const n = attempt();
         if (n >= 0 || errno != EAGAIN || !(from.waits || to.waits)) {
             count_call(*current_fiber);
             return n;
         }
+        if (at_once)
+            continue;
         if ((from.waits && sys::events_now(from.fd, static_cast<short>(from.events)) == 0) ||
             (to.waits && sys::events_now(to.fd, static_cast<short>(to.events)) == 0))
             continue; // somebody else was faster
@@ -118,17 +131,17 @@ ssize_t transfer(end const& from, end const& to, char const* operation, Attempt 
     }
 }
 
-bool open_for_writing(int fd) noexcept {
-    int const status = sys::control(fd, F_GETFL, 0);
-    return status >= 0 && (status & O_ACCMODE) != O_RDONLY;
-}
-
 } // namespace
 
 ssize_t send_file(int to, int from, off_t* offset, std::size_t size) noexcept {
+    // Into a full pipe, even no bytes wait.
+    if (is_kind(to, S_IFIFO) && !io_call(to).nonblocking() && !wait_for(to, EPOLLOUT, "sendfile"))
+        return -1;
+    if (size > SSIZE_MAX)
+        return sys::send_file(to, from, offset, size);
     // Arguments that the kernel refuses, it refuses of no bytes, too.
     if (size == 0 || sys::send_file(to, from, offset, 0) < 0)
-        return sys::send_file(to, from, offset, 0);
+        return sys::send_file(to, from, offset, size);
     size = std::min(size, most_at_once);
     io_call call(to);
     bool const from_file = is_kind(from, S_IFREG) || is_kind(from, S_IFBLK);
@@ -139,6 +152,8 @@ ssize_t send_file(int to, int from, off_t* offset, std::size_t size) noexcept {
     off_t position = 0;
     if (offset != nullptr ? !copy_in(position, offset) : (position = ::lseek(from, 0, SEEK_CUR)) < 0)
         return -1;
+    if (position > std::numeric_limits<off_t>::max() - static_cast<off_t>(size))
+        return sys::send_file(to, from, offset, size);
     ssize_t const sent = copy_file(to, from, position, size);
     if (sent > 0 && offset == nullptr)
         ::lseek(from, position + sent, SEEK_SET);
@@ -160,7 +175,7 @@ ssize_t splice(int from, off_t* from_offset, int to, off_t* to_offset, std::size
         size = std::min(size, room_when_ready(to));
     end const source{from, EPOLLIN, !(no_wait && from_pipe)};
     end const target{to, EPOLLOUT, !(no_wait && to_pipe)};
-    return transfer(source, target, "splice", [=] {
+    return transfer(source, target, from_pipe && to_pipe, "splice", [=] {
         return sys::splice(from, from_offset, to, to_offset, size, flags | SPLICE_F_NONBLOCK);
     });
 }
@@ -169,15 +184,15 @@ ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept {
     bool const waits = (flags & SPLICE_F_NONBLOCK) == 0 && size != 0;
     if (!waits || !is_kind(from, S_IFIFO) || !is_kind(to, S_IFIFO))
         return sys::tee(from, to, size, flags);
-    return transfer({from, EPOLLIN, true}, {to, EPOLLOUT, true}, "tee",
+    return transfer({from, EPOLLIN, true}, {to, EPOLLOUT, true}, true, "tee",
                     [=] { return sys::tee(from, to, size, flags | SPLICE_F_NONBLOCK); });
 }
 
 ssize_t splice_memory(int fd, iovec const* parts, std::size_t count, unsigned flags) noexcept {
     if ((flags & SPLICE_F_NONBLOCK) != 0 || count == 0 || !is_kind(fd, S_IFIFO))
         return sys::splice_memory(fd, parts, count, flags);
-    end const pipe{fd, open_for_writing(fd) ? EPOLLOUT : EPOLLIN, true};
-    return transfer(pipe, pipe, "vmsplice",
+    end const pipe{fd, open_for(fd, EPOLLOUT) ? EPOLLOUT : EPOLLIN, true};
+    return transfer(pipe, pipe, true, "vmsplice",
                     [=] { return sys::splice_memory(fd, parts, count, flags | SPLICE_F_NONBLOCK); });
 }
 
