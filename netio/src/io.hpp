@@ -62,6 +62,9 @@ struct wait_limit {
 
     time_point deadline;
     std::uint32_t signals = handled_signals;
+    // If not null, called once, when a first look has found nothing: lets signals through.
+    void (*begin)(void* argument) = nullptr;
+    void* argument = nullptr;
 };
 
 // poll(2), select(2), epoll_wait(2); select doesn't touch a timeval

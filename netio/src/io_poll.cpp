@@ -105,6 +105,7 @@ public:
         return words_ == 0 || copy_in(copy_, given_, words_ * sizeof(word));
     }
 
+    // Not before the kernel could write there.
     void restore() const noexcept {
         if (given_ != nullptr)
             std::copy_n(copy_, words_, reinterpret_cast<word*>(given_));
@@ -156,6 +157,10 @@ int wait_for_any(std::size_t count, wait_limit const& limit, char const* operati
     time_point const deadline = limit.deadline;
     int found = look();
     epoll_engine* const engine = epoll_engine::current();
+    if (found == 0 && limit.begin != nullptr)
+        limit.begin(limit.argument);
+    if (found == 0 && handled_signals != limit.signals)
+        return interrupted();
     if (found != 0 || deadline <= clock::now() || engine == nullptr)
         return finish(found);
     multiple_wait waiting(*engine);
@@ -212,9 +217,13 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit co
         wanted_write.restore();
         wanted_except.restore();
     };
+    bool written = false;
     auto const look = [&] {
-        restore(); // the kernel overwrites the sets with what it found
-        return sys::select_now(count, read, write, except);
+        if (written)
+            restore(); // the kernel overwrites the sets with what it found
+        int const result = sys::select_now(count, read, write, except);
+        written = result >= 0;
+        return result;
     };
     auto const add_all = [&](multiple_wait& waiting) {
         for (int fd = 0; fd < count; ++fd) {
@@ -230,7 +239,7 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit co
         }
     };
     int const found = wait_for_any(static_cast<std::size_t>(count), limit, "select", look, add_all);
-    if (found < 0)
+    if (found < 0 && written)
         restore(); // who is interrupted passes them again
     return found;
 }

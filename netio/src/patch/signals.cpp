@@ -60,6 +60,8 @@ struct handler {
     std::atomic<int> flags{0};
 };
 std::array<std::array<handler, 2>, NSIG> handlers;
+// The place that was used last; SA_RESETHAND takes our handler away, but leaves our flags.
+std::array<std::atomic<std::size_t>, NSIG> latest_place;
 
 // The fiber that the program's innermost handler interrupted; null if no handler runs on this thread.
 __thread fiber_core* interrupted_fiber __attribute__((tls_model("initial-exec"))) = nullptr;
@@ -108,18 +110,24 @@ int place_of(struct sigaction const& action) noexcept {
     return action.sa_sigaction == handle<0> ? 0 : action.sa_sigaction == handle<1> ? 1 : -1;
 }
 
+bool is_function(struct sigaction const& action) noexcept {
+    return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+}
+
 void translate(int signal, struct sigaction& action) noexcept {
+    auto& places = handlers[static_cast<std::size_t>(signal)];
     int const place = place_of(action);
-    if (place < 0)
+    if (place < 0) {
+        auto const latest = latest_place[static_cast<std::size_t>(signal)].load(std::memory_order_relaxed);
+        if (!is_function(action) && (static_cast<unsigned>(action.sa_flags) & SA_RESETHAND) != 0 &&
+            (places[latest].flags.load(std::memory_order_relaxed) & SA_SIGINFO) == 0)
+            action.sa_flags &= ~SA_SIGINFO;
         return;
-    handler const& ours = handlers[static_cast<std::size_t>(signal)][static_cast<std::size_t>(place)];
+    }
+    handler const& ours = places[static_cast<std::size_t>(place)];
     action.sa_sigaction = ours.function.load(std::memory_order_relaxed);
     if ((ours.flags.load(std::memory_order_relaxed) & SA_SIGINFO) == 0)
         action.sa_flags &= ~SA_SIGINFO;
-}
-
-bool is_function(struct sigaction const& action) noexcept {
-    return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
 }
 
 int install(int signal, struct sigaction const* wanted, struct sigaction* previous) noexcept {
@@ -139,6 +147,7 @@ int install(int signal, struct sigaction const* wanted, struct sigaction* previo
     struct sigaction ours = *wanted;
     chosen.function.store(wanted->sa_sigaction, std::memory_order_relaxed);
     chosen.flags.store(wanted->sa_flags, std::memory_order_relaxed);
+    latest_place[static_cast<std::size_t>(signal)].store(place, std::memory_order_relaxed);
     ours.sa_sigaction = place == 0 ? handle<0> : handle<1>;
     ours.sa_flags |= SA_SIGINFO;
     int const result = libc_sigaction(signal, &ours, previous);
@@ -207,6 +216,8 @@ int wait_for_signal(sigset_t const* set, siginfo_t* info, weft::time_point deadl
         io::close(notifier);
         errno = error;
     }
+    if (result >= 0 && info != nullptr && info->si_code == SI_TKILL)
+        info->si_code = SI_USER; // as libc has it
     return result;
 }
 
@@ -244,7 +255,9 @@ int pause() {
 int sigsuspend(sigset_t const* mask) {
     if (!on_fiber())
         return libc_sigsuspend(mask);
-    return wait_for_handler("sigsuspend", mask);
+    constexpr std::size_t kernels_size = NSIG / 8;
+    sigset_t copy{};
+    return copy_in(&copy, mask, kernels_size) ? wait_for_handler("sigsuspend", &copy) : -1;
 }
 
 // X/Open's: waits with `signal` let through, beside what is already.

@@ -15,6 +15,7 @@
 #include "on_fiber.hpp"
 
 using weft::detail::copy_in;
+using weft::detail::copy_out;
 using weft::detail::libc_function;
 using weft::detail::on_fiber;
 
@@ -53,7 +54,7 @@ weft::time_point deadline_of(timespec const& time) noexcept {
     return weft::deadline_after(std::chrono::duration<long double>(time.tv_sec) + fraction(time));
 }
 
-// 0, or EINTR with what is left in `left`, if that is asked for.
+// 0, or EINTR with what is left in `left`, if that is asked for; EFAULT where it can't be written.
 int sleep_for(timespec const& time, timespec* left, char const* operation) noexcept {
     weft::time_point const deadline = deadline_of(time);
     if (sleep_until(deadline, operation))
@@ -61,7 +62,8 @@ int sleep_for(timespec const& time, timespec* left, char const* operation) noexc
     if (left != nullptr) {
         auto const rest = left_until<std::chrono::nanoseconds>(deadline);
         auto const seconds = std::chrono::floor<std::chrono::seconds>(rest);
-        *left = {.tv_sec = seconds.count(), .tv_nsec = (rest - seconds).count()};
+        if (!copy_out(left, {.tv_sec = seconds.count(), .tv_nsec = (rest - seconds).count()}))
+            return EFAULT;
     }
     return EINTR;
 }
@@ -117,9 +119,10 @@ int nanosleep(timespec const* time, timespec* left) {
         return -1;
     if (!valid(asked))
         return libc_nanosleep(time, left);
-    if (sleep_for(asked, left, "nanosleep") == 0)
+    int const result = sleep_for(asked, left, "nanosleep");
+    if (result == 0)
         return 0;
-    errno = EINTR;
+    errno = result;
     return -1;
 }
 

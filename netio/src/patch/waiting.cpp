@@ -8,7 +8,10 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <optional>
 
+#include "../descriptor.hpp"
 #include "../io.hpp"
 #include "../user_memory.hpp"
 #include "libc_function.hpp"
@@ -67,14 +70,35 @@ void tell_what_is_left(timeval& timeout, weft::time_point deadline) noexcept {
     timeout.tv_usec = std::chrono::floor<std::chrono::microseconds>(left - seconds).count();
 }
 
-// The mask changes before the first look, and what was pending is handled then: it ends the wait, as it would in the kernel.
-template <class Wait> int with_mask(sigset_t const* mask, timespec const* timeout, Wait wait) noexcept {
+// The mask changes after the first look: only if that finds nothing, what is pending is handled, and ends the wait, as in the kernel.
+template <class Wait> int with_mask(sigset_t const* given, timespec const* timeout, Wait wait) noexcept {
+    constexpr std::size_t kernels_size = NSIG / 8;
     weft::time_point deadline;
     if (!take_timeout(timeout, deadline))
         return -1;
-    io::wait_limit const limit = deadline;
-    scoped_signal_mask const scope(mask);
+    struct {
+        sigset_t mask{};
+        std::optional<scoped_signal_mask> scope;
+    } state;
+    io::wait_limit limit = deadline;
+    if (given != nullptr) {
+        if (!copy_in(&state.mask, given, kernels_size))
+            return -1;
+        limit.argument = &state;
+        limit.begin = [](void* argument) {
+            auto& mine = *static_cast<decltype(state)*>(argument);
+            mine.scope.emplace(&mine.mask);
+        };
+    }
     return wait(limit);
+}
+
+// weft's own descriptors are not open, as far as the program can tell; and a wait on its epoll would be one for itself.
+bool refused(int epoll) noexcept {
+    bool const hidden = weft::detail::is_hidden(epoll);
+    if (hidden)
+        errno = EBADF;
+    return hidden;
 }
 
 } // namespace
@@ -128,12 +152,16 @@ int pselect(int count, fd_set* read, fd_set* write, fd_set* except, timespec con
 int epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
     if (!on_fiber())
         return libc_epoll_wait(epoll, events, most, timeout);
+    if (refused(epoll))
+        return -1;
     return io::epoll_wait(epoll, events, most, deadline_of(timeout));
 }
 
 int epoll_pwait(int epoll, epoll_event* events, int most, int timeout, sigset_t const* mask) {
     if (!on_fiber())
         return libc_epoll_pwait(epoll, events, most, timeout, mask);
+    if (refused(epoll))
+        return -1;
     timespec const limit{.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1'000'000L};
     return with_mask(mask, timeout < 0 ? nullptr : &limit,
                      [=](io::wait_limit const& until) { return io::epoll_wait(epoll, events, most, until); });
@@ -142,6 +170,8 @@ int epoll_pwait(int epoll, epoll_event* events, int most, int timeout, sigset_t 
 int epoll_pwait2(int epoll, epoll_event* events, int most, timespec const* timeout, sigset_t const* mask) {
     if (!on_fiber())
         return libc_epoll_pwait2(epoll, events, most, timeout, mask);
+    if (refused(epoll))
+        return -1;
     return with_mask(mask, timeout,
                      [=](io::wait_limit const& limit) { return io::epoll_wait(epoll, events, most, limit); });
 }
