@@ -24,6 +24,12 @@ time_point option_deadline(int fd, std::uint32_t events) noexcept {
     return deadline_after(std::chrono::seconds(limit.tv_sec) + std::chrono::microseconds(limit.tv_usec));
 }
 
+// What was opened for the other direction alone never becomes ready.
+bool open_for(int status, std::uint32_t events) noexcept {
+    int const mode = status & O_ACCMODE;
+    return mode != ((events & EPOLLOUT) != 0 ? O_RDONLY : O_WRONLY);
+}
+
 int socket_option(int fd, int name) noexcept {
     int value = 0;
     socklen_t length = sizeof value;
@@ -62,6 +68,19 @@ bool io_call::nonblocking() const noexcept {
     return status >= 0 && (status & O_NONBLOCK) != 0;
 }
 
+io_call::wait_limits io_call::limits(std::uint32_t events) const noexcept {
+    time_point const option = option_deadline(fd_, events);
+    return {std::min(deadline_, option),
+            option == never ? interruption::unless_restarted : interruption::always};
+}
+
+// signal(7): a call with a time limit of the socket's is not restarted.
+void io_call::take_option_limit(std::uint32_t events) noexcept {
+    time_point const option = option_deadline(fd_, events);
+    deadline_ = std::min(deadline_, option);
+    ended_by_any_handler_ = ended_by_any_handler_ || option != never;
+}
+
 // Before the first wait of a call. What is not trusted is asked of the kernel, so that nothing stale is acted on.
 bool io_call::begin_wait(std::uint32_t events) noexcept {
     waited_ = true;
@@ -71,7 +90,7 @@ bool io_call::begin_wait(std::uint32_t events) noexcept {
             return false;
         }
         if ((flags_ & descriptor::timed) != 0)
-            deadline_ = std::min(deadline_, option_deadline(fd_, events));
+            take_option_limit(events);
         return true;
     }
     int const status = sys::control(fd_, F_GETFL, 0);
@@ -81,7 +100,11 @@ bool io_call::begin_wait(std::uint32_t events) noexcept {
         errno = EAGAIN;
         return false;
     }
-    deadline_ = std::min(deadline_, option_deadline(fd_, events));
+    if (!open_for(status, events)) {
+        errno = EBADF;
+        return false;
+    }
+    take_option_limit(events);
     return true;
 }
 
@@ -104,8 +127,7 @@ bool io_call::wait(std::uint32_t events, char const* operation) noexcept {
         errno = EBADF;
         return false;
     }
-    // signal(7): a call with a time limit is not restarted.
-    auto const interruptible = deadline_ == never ? interruption::unless_restarted : interruption::always;
+    auto const interruptible = ended_by_any_handler_ ? interruption::always : interruption::unless_restarted;
     wake_cause const cause = park({.operation = operation, .subject = fd_}, deadline_, interruptible);
     if (waiter.linked)
         seen->unlink(waiter);

@@ -82,6 +82,16 @@ public:
         return entry_->generation.load(std::memory_order_acquire) != generation_;
     }
 
+    // What bounds a wait of this call for something else than an event, and whether a handler ends it.
+    struct wait_limits {
+        time_point deadline;
+        interruption interruptible;
+    };
+    [[nodiscard]] wait_limits limits(std::uint32_t events) const noexcept;
+
+    // Some bytes are transferred already: any handler ends the call, which then tells how many.
+    void note_progress() noexcept { ended_by_any_handler_ = true; }
+
     // A limit of the call's own, beside the descriptor's.
     void limit(time_point deadline) noexcept { deadline_ = deadline; }
 
@@ -112,9 +122,11 @@ private:
     static constexpr std::uint32_t deciding = drainable | descriptor::shared | descriptor::nonblocking;
 
     bool begin_wait(std::uint32_t events) noexcept;
+    void take_option_limit(std::uint32_t events) noexcept;
 
     int fd_;
     bool waited_ = false;
+    bool ended_by_any_handler_ = false;
     std::uint32_t generation_ = 0;
     std::uint32_t flags_ = 0;
     descriptor* entry_;

@@ -89,10 +89,13 @@ int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* time
         if (n > 0 && time.runs())
             continue;
         none = n < 0 && errno != EAGAIN;
+        io_call next(fd);
+        if (got > 0)
+            next.note_progress();
         // Each message may take as long as SO_RCVTIMEO says. An error that comes after the first is the next call's.
         if (!none)
-            none = (got > 0 && has_error(fd)) || !io_call(fd).wait(EPOLLIN, "recvmmsg") ||
-                   (got > 0 && has_error(fd));
+            none =
+                (got > 0 && has_error(fd)) || !next.wait(EPOLLIN, "recvmmsg") || (got > 0 && has_error(fd));
         if (none && got == 0)
             return -1;
     }
@@ -114,7 +117,10 @@ int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
         sent += n > 0 ? static_cast<unsigned>(n) : 0;
         if (n == 0 || (n > 0 && sent == count))
             break;
-        if (n < 0 && (errno != EAGAIN || !io_call(fd).wait(EPOLLOUT, "sendmmsg"))) {
+        io_call next(fd);
+        if (sent > 0)
+            next.note_progress();
+        if (n < 0 && (errno != EAGAIN || !next.wait(EPOLLOUT, "sendmmsg"))) {
             if (sent == 0)
                 return -1;
             break;

@@ -25,6 +25,14 @@ bool at_end(int fd) noexcept {
     return (sys::events_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+// Only streams wait for all, and to peek at all, only TCP: others look no further than what is there.
+bool waits_for_all(io_call& call, int flags) noexcept {
+    if ((flags & MSG_WAITALL) == 0)
+        return false;
+    call.learn_socket();
+    return call.is((flags & MSG_PEEK) != 0 ? descriptor::tcp : descriptor::stream);
+}
+
 // MSG_WAITALL on a stream: until the buffer is full, the end of the stream or an error. Peeked bytes stay where they
 // are: then it is looked again, from the start, when there are more.
 ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) noexcept {
@@ -39,6 +47,7 @@ ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) no
             if (peek && count < buffer.size() && !at_end(fd))
                 break;
             got += count;
+            call.note_progress();
             if (peek || got == buffer.size())
                 return call.done(static_cast<ssize_t>(got));
         }
@@ -78,6 +87,7 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
                 message->msg_controllen = now->msg_controllen;
             }
             got += count;
+            call.note_progress();
             note_received_descriptors(*message);
             bool const more_than_bytes = given.msg_control != nullptr && message->msg_controllen > 0;
             if (full || count == 0 || peek || more_than_bytes || !buffers->advance(count))
@@ -94,17 +104,35 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
 
 } // namespace
 
+// Datagrams have no urgent data, and unix sockets no queue of errors.
+bool ignores(int fd, int flags) noexcept {
+    auto const option = [fd](int name) {
+        int value = -1;
+        socklen_t length = sizeof value;
+        sys::get_option(fd, SOL_SOCKET, name, &value, &length);
+        return value;
+    };
+    int const error = errno;
+    bool const ignored = (flags & MSG_DONTWAIT) == 0 &&
+                         ((flags & MSG_OOB) == 0 || option(SO_TYPE) != SOCK_STREAM) &&
+                         ((flags & MSG_ERRQUEUE) == 0 || option(SO_DOMAIN) == AF_UNIX);
+    errno = error;
+    return ignored;
+}
+
 ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address, socklen_t* length,
                 time_point limit) noexcept {
     io_call call(fd);
-    if (!call.possible() || never_waits(flags) || call.known_nonblocking())
+    if (!call.possible() || call.known_nonblocking())
         return sys::receive(fd, buffer, size, flags, address, length);
-    call.limit(limit);
-    if ((flags & MSG_WAITALL) != 0) {
-        call.learn_socket();
-        if (call.is(descriptor::stream))
-            return receive_all(call, fd, {static_cast<char*>(buffer), size}, flags);
+    if (never_waits(flags)) {
+        ssize_t const n = sys::receive(fd, buffer, size, flags | MSG_DONTWAIT, address, length);
+        if (n >= 0 || errno != EAGAIN || !ignores(fd, flags))
+            return n;
     }
+    call.limit(limit);
+    if (waits_for_all(call, flags))
+        return receive_all(call, fd, {static_cast<char*>(buffer), size}, flags);
     for (;;) {
         if (size == 0 || !call.known_drained()) {
             ssize_t const n = sys::receive(fd, buffer, size, flags | MSG_DONTWAIT, address, length);
@@ -120,14 +148,18 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
 
 ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
     io_call call(fd);
-    if (!call.possible() || never_waits(flags) || call.known_nonblocking())
+    if (!call.possible() || call.known_nonblocking())
         return sys::receive(fd, message, flags);
-    call.limit(limit);
-    if ((flags & MSG_WAITALL) != 0) {
-        call.learn_socket();
-        if (call.is(descriptor::stream))
-            return receive_all(call, fd, message, flags);
+    if (never_waits(flags)) {
+        ssize_t const n = sys::receive(fd, message, flags | MSG_DONTWAIT);
+        if (n >= 0)
+            note_received_descriptors(*message);
+        if (n >= 0 || errno != EAGAIN || !ignores(fd, flags))
+            return n;
     }
+    call.limit(limit);
+    if (waits_for_all(call, flags))
+        return receive_all(call, fd, message, flags);
     // `message` is looked at only after the kernel could read it: a bad pointer is EFAULT.
     do {
         if (call.known_drained())

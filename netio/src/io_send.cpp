@@ -32,12 +32,16 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
     if (!call.possible())
         return sys::send(fd, data, size, flags, address, length);
     call.limit(limit);
+    if (sent > 0)
+        call.note_progress();
     while (call.wait(EPOLLOUT, "send")) {
         ssize_t const n =
             sys::send(fd, bytes + sent, size - sent, attempt_flags(flags, sent), address, length);
         if (n < 0 && errno != EAGAIN)
             break;
         sent += n > 0 ? static_cast<std::size_t>(n) : 0;
+        if (sent > 0)
+            call.note_progress();
         if (sent == size)
             break;
     }
@@ -64,6 +68,7 @@ ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcep
         if (n >= 0) {
             auto const count = static_cast<std::size_t>(n);
             sent += count;
+            call.note_progress();
             if (count >= buffers.left() || !buffers.advance(count))
                 return call.done(static_cast<ssize_t>(sent));
             rest.msg_iov = const_cast<iovec*>(buffers.data());
