@@ -43,6 +43,14 @@ int try_accept(int fd, descriptor& entry, sockaddr* address, socklen_t* length, 
     return sys::accept(fd, address, length, flags);
 }
 
+// Whether the kernel would wait at all: it refuses strange flags, and what is no listener, at once.
+bool would_wait_to_accept(int fd, int flags) noexcept {
+    int listens = 0;
+    socklen_t length = sizeof listens;
+    return (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == 0 &&
+           sys::get_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens != 0;
+}
+
 // The kinds that an accepted socket shares with its listener.
 std::uint32_t accepted_flags(std::uint32_t listener, int flags) noexcept {
     std::uint32_t const kind =
@@ -66,8 +74,9 @@ int start_connect(int fd, sockaddr const* address, socklen_t length) noexcept {
 }
 
 // A unix listener whose backlog is full has nothing to wait for but time.
-int connect_when_room(int fd, sockaddr const* address, socklen_t length, time_point limit) noexcept {
+int connect_when_room(io_call const& call, int fd, sockaddr const* address, socklen_t length) noexcept {
     using namespace std::chrono_literals;
+    auto const [limit, interruptible] = call.limits(EPOLLOUT);
     auto pause = std::chrono::microseconds(500);
     constexpr auto longest_pause = std::chrono::microseconds(16ms);
     for (;;) {
@@ -76,7 +85,7 @@ int connect_when_room(int fd, sockaddr const* address, socklen_t length, time_po
             return -1;
         }
         if (sleep_until({.operation = "connect", .subject = fd}, std::min(deadline_after(pause), limit),
-                        interruption::unless_restarted) == wake_cause::interrupted) {
+                        interruptible) == wake_cause::interrupted) {
             errno = EINTR;
             return -1;
         }
@@ -107,6 +116,8 @@ int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
                 errno = EINVAL;
                 return -1;
             }
+            if (!waited && !again && !would_wait_to_accept(fd, flags))
+                return call.done(sys::accept(fd, address, length, flags));
             if (again)
                 yield();
             else if (!call.wait(EPOLLIN, "accept"))
@@ -123,19 +134,23 @@ int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
 
 int connect(int fd, sockaddr const* address, socklen_t length, time_point limit) noexcept {
     io_call call(fd);
-    if (!call.possible() || call.known_nonblocking())
+    if (!call.possible() || (!call.is(descriptor::own_nonblocking) && call.nonblocking()))
         return sys::connect(fd, address, length);
     call.limit(limit);
     int const started = start_connect(fd, address, length);
     if (started == 0)
         return call.done(started);
     if (errno == EAGAIN && address->sa_family == AF_UNIX && !call.nonblocking())
-        return connect_when_room(fd, address, length, limit);
+        return connect_when_room(call, fd, address, length);
     if (errno != EINPROGRESS)
         return call.done(started);
     do {
         if (sys::events_now(fd, POLLOUT) == 0)
             continue;
+        // Asked again, TCP tells how it went, without waiting; and only then is the socket connected to the next call, too.
+        call.learn_socket();
+        if (call.is(descriptor::tcp))
+            return call.done(sys::connect(fd, address, length));
         socklen_t size = sizeof errno;
         sys::get_option(fd, SOL_SOCKET, SO_ERROR, &errno, &size);
         return call.done(errno == 0 ? 0 : -1);
