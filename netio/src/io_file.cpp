@@ -1,8 +1,13 @@
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
+#include <optional>
+#include <utility>
 
 #include "disk.hpp"
 #include "io.hpp"
@@ -35,7 +40,8 @@ ssize_t attempt(io_call& call, int fd, short ready, Now now, Plain plain) noexce
         ssize_t const n = now();
         if (n >= 0 || (errno != EOPNOTSUPP && errno != EAGAIN))
             return n;
-        if (is_regular(fd)) { // not in the page cache, or the file system has no such mode
+        if (!call.is(descriptor::tracked | descriptor::socket) &&
+            is_regular(fd)) { // not in the page cache, or the file system has no such mode
             errno = EPERM;
             return -1;
         }
@@ -71,14 +77,34 @@ ssize_t try_write(io_call& call, int fd, iovec const* parts, int count) noexcept
 
 bool in_range(int count) noexcept { return count > 0 && count <= IOV_MAX; }
 
+// How long a read of a terminal waits for a first character, if it is told to wait for none (VMIN): termios(3).
+std::optional<clock::duration> patience_of_terminal(int fd) noexcept {
+    termios settings{};
+    int const error = errno;
+    bool const impatient =
+        ::ioctl(fd, TCGETS, &settings) == 0 && (settings.c_lflag & ICANON) == 0 && settings.c_cc[VMIN] == 0;
+    errno = error;
+    if (!impatient)
+        return std::nullopt;
+    return std::chrono::milliseconds(100) * settings.c_cc[VTIME];
+}
+
+std::size_t sum_of(iovec const* parts, int count) noexcept {
+    std::size_t sum = 0;
+    for (int i = 0; i < count; ++i)
+        sum += parts[i].iov_len;
+    return sum;
+}
+
 // A file's bytes come all that there are; what RWF_NOWAIT has left out is on the disk. `got` > 0, so the parts are there.
 template <class Read>
 ssize_t read_the_rest(io_call const& call, int fd, iovec const* given, int count, ssize_t got,
                       char const* operation, Read read) noexcept {
+    if (got <= 0) // perhaps because the parts are not there
+        return got;
     parts rest(given, static_cast<std::size_t>(count));
-    if (got <= 0 || static_cast<std::size_t>(got) == rest.left() ||
-        call.is(descriptor::tracked | descriptor::pipe) || !is_regular(fd) ||
-        !rest.advance(static_cast<std::size_t>(got)))
+    if (static_cast<std::size_t>(got) == rest.left() || call.is(descriptor::tracked | descriptor::pipe) ||
+        !is_regular(fd) || !rest.advance(static_cast<std::size_t>(got)))
         return got;
     ssize_t const more =
         wait_for_disk(operation, [&] { return read(rest.data(), static_cast<int>(rest.count()), got); });
@@ -92,6 +118,12 @@ ssize_t read(int fd, iovec const* parts, int count) noexcept {
     if (!call.possible() || call.known_nonblocking() || !in_range(count))
         return sys::read(fd, parts, count);
     if (call.is(descriptor::tracked | descriptor::socket)) {
+        // Not by recvmsg at first: of no bytes at all readv takes nothing, not even a datagram, and doesn't wait.
+        ssize_t const at_once = sys::read_now(fd, parts, count);
+        if (at_once > 0)
+            call.note_read(static_cast<std::size_t>(at_once), sum_of(parts, count));
+        if (at_once >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
+            return call.done(at_once);
         msghdr message{};
         message.msg_iov = const_cast<iovec*>(parts);
         message.msg_iovlen = static_cast<std::size_t>(count);
@@ -100,6 +132,8 @@ ssize_t read(int fd, iovec const* parts, int count) noexcept {
             return n;
         call.forget_kind();
     }
+    bool first_look = true;
+    std::optional<clock::duration> patience;
     do {
         ssize_t const n = try_read(call, fd, parts, count);
         if (n >= 0)
@@ -110,14 +144,19 @@ ssize_t read(int fd, iovec const* parts, int count) noexcept {
             break;
         if (errno != EAGAIN)
             return call.done(n);
+        if (std::exchange(first_look, false) && call.is(descriptor::no_nowait) && !call.nonblocking() &&
+            (patience = patience_of_terminal(fd)))
+            call.limit(deadline_after(*patience));
     } while (call.wait(EPOLLIN, "read"));
+    if (patience && errno == EAGAIN)
+        return call.done(ssize_t{0});
     if (errno != EPERM)
         return -1;
     return call.done(wait_for_disk("read", [=] { return sys::read(fd, parts, count); }));
 }
 
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
-    if (size == 0 || size > SSIZE_MAX) // recv would wait for data, or take the size for less
+    if (size == 0 || beyond_memory(buffer, size)) // recv would wait for data, or take the size for less
         return sys::read(fd, buffer, size);
     if (descriptor const* const entry = known_descriptor(fd)) {
         constexpr std::uint32_t ours = descriptor::tracked | descriptor::socket;
@@ -136,10 +175,22 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
     if (!call.possible() || call.known_nonblocking() || !in_range(count))
         return sys::write(fd, given, count);
     if (call.is(descriptor::tracked | descriptor::socket)) {
+        // Not by sendmsg at first: of no bytes at all writev sends nothing, not even a datagram.
+        ssize_t const at_once = sys::write_now(fd, given, count);
+        std::size_t const sent = at_once > 0 ? static_cast<std::size_t>(at_once) : 0;
+        if (sent == 0 && (at_once == 0 || (errno != EAGAIN && errno != EOPNOTSUPP)))
+            return call.done(at_once);
+        if (sent > 0 && sent == sum_of(given, count))
+            return call.done(at_once);
+        parts rest(given, static_cast<std::size_t>(count));
+        if (sent > 0 && !rest.advance(sent))
+            return call.done(at_once);
         msghdr message{};
-        message.msg_iov = const_cast<iovec*>(given);
-        message.msg_iovlen = static_cast<std::size_t>(count);
-        ssize_t const n = io::send(fd, &message, 0);
+        message.msg_iov = const_cast<iovec*>(rest.data());
+        message.msg_iovlen = rest.count();
+        ssize_t const n = io::send(fd, &message, sent > 0 ? MSG_NOSIGNAL : 0);
+        if (sent > 0)
+            return n > 0 ? at_once + n : at_once;
         if (n >= 0 || errno != ENOTSOCK)
             return n;
         call.forget_kind();
@@ -156,6 +207,7 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
         if (n >= 0) {
             auto const done = static_cast<std::size_t>(n);
             written += done;
+            call.note_progress();
             if (done == rest.left() || !rest.advance(done))
                 return call.done(static_cast<ssize_t>(written));
         }
@@ -178,6 +230,18 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
 }
 
 ssize_t write(int fd, void const* data, std::size_t size) noexcept {
+    if (beyond_memory(data, size))
+        return sys::write(fd, data, size);
+    if (descriptor const* const entry = known_descriptor(fd)) {
+        constexpr std::uint32_t ours = descriptor::tracked | descriptor::socket;
+        if ((entry->flags.load(std::memory_order_acquire) & ours) == ours) {
+            ssize_t const n = io::send(fd, data, size, 0);
+            if (n >= 0 || errno != ENOTSOCK)
+                return n;
+        }
+    }
+    if (size == 0) // an empty datagram; of several parts that are empty there would be none
+        return sys::write(fd, data, size);
     iovec const whole{.iov_base = const_cast<void*>(data), .iov_len = size};
     return io::write(fd, &whole, 1);
 }

@@ -61,6 +61,10 @@ inline ssize_t read(int fd, iovec const* parts, int count) noexcept {
     return system_call(SYS_readv, fd, parts, count);
 }
 
+inline ssize_t write(int fd, void const* data, std::size_t size) noexcept {
+    return ::syscall(SYS_write, fd, data, size);
+}
+
 inline ssize_t write(int fd, iovec const* parts, int count) noexcept {
     return system_call(SYS_writev, fd, parts, count);
 }

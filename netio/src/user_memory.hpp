@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 
 #include <weft/detail/system_call.hpp>
@@ -55,6 +56,17 @@ inline bool readable(void const* from, std::size_t size) noexcept {
                      std::min(scrap.size(), size - done)))
             return false;
     return true;
+}
+
+// Whether the kernel refuses a buffer for read(2) and the like, seeing that it ends where no program has memory; as one of several
+// parts it would be cut to what fits.
+inline bool beyond_memory(void const* buffer, std::size_t size) noexcept {
+    constexpr std::size_t most_at_once = 0x7fff'f000;
+    constexpr std::uintptr_t end_of_memory = std::uintptr_t{1} << 47;
+    std::uintptr_t end = 0;
+    return size > most_at_once &&
+           (__builtin_add_overflow(reinterpret_cast<std::uintptr_t>(buffer), size, &end) ||
+            end >= end_of_memory);
 }
 
 } // namespace weft::detail

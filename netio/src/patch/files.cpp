@@ -17,6 +17,7 @@
 #include "../descriptor.hpp"
 #include "../disk.hpp"
 #include "../io.hpp"
+#include "../user_memory.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
 
@@ -93,14 +94,14 @@ int open_file_at(int folder, char const* path, int flags, mode_t mode) {
 // -- reading and writing --
 
 ssize_t read_at(int fd, void* buffer, size_t size, off_t offset) {
-    if (!offloaded() || offset < 0)
+    if (!offloaded() || offset < 0 || weft::detail::beyond_memory(buffer, size))
         return libc_pread(fd, buffer, size, offset);
     iovec const whole{.iov_base = buffer, .iov_len = size};
     return io::read_at(fd, &whole, 1, offset, 0);
 }
 
 ssize_t write_at(int fd, void const* data, size_t size, off_t offset) {
-    if (!offloaded() || offset < 0)
+    if (!offloaded() || offset < 0 || weft::detail::beyond_memory(data, size))
         return libc_pwrite(fd, data, size, offset);
     iovec const whole{.iov_base = const_cast<void*>(data), .iov_len = size};
     return io::write_at(fd, &whole, 1, offset, 0);
