@@ -5,7 +5,8 @@
 //      forgotten. A wait remembers the generation it began with; if it changed, the wait ends with EBADF.
 //   2. Flags are trusted only on a `tracked` number, one that a call of ours opened, and that no fork or dup has made
 //      `shared`. Of others, the kernel is asked again before each wait.
-//   3. A wrong guess about the kind shows as ENOTSOCK, and is forgotten.
+//   3. Engines look now and then whether what fibers wait on is still the file that they have registered.
+//   4. A wrong guess about the kind shows as ENOTSOCK, and is forgotten.
 //
 // Threads: any.
 #pragma once
@@ -38,6 +39,10 @@ struct descriptor {
     std::atomic<std::uint32_t> flags{0};
     // Which engines have, or had, this generation registered; see epoll_engine::bit().
     std::atomic<std::uint64_t> engines{0};
+
+    // What is known of a file, and not of its use by us.
+    static constexpr std::uint32_t kind =
+        tracked | shared | nonblocking | socket | stream | tcp | timed | no_nowait | pipe;
 
     // Whether flags say all there is to know.
     static bool trusted(std::uint32_t flags) noexcept { return (flags & (tracked | shared)) == tracked; }

@@ -188,7 +188,12 @@ bool epoll_engine::add(int fd, descriptor& entry, watch& seen, std::uint32_t gen
         int const second_try = errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
         if ((errno != EEXIST && errno != ENOENT) || ::epoll_ctl(epoll_, second_try, fd, &event) != 0)
             return false;
+        // The number was closed behind our back, and is another file's now.
+        if (first_try == EPOLL_CTL_MOD && entry.generation.load(std::memory_order_acquire) == generation)
+            entry.flags.fetch_and(~descriptor::kind, std::memory_order_acq_rel);
     }
+    next_check_ = std::min(next_check_, clock::now() + shortest_check_interval);
+    check_interval_ = shortest_check_interval;
     if (seen.registered != generation) {
         seen.registered = generation;
         seen.eager = false;
@@ -234,8 +239,36 @@ int epoll_engine::wait(time_point deadline) noexcept {
     return ::epoll_wait(epoll_, events_.data(), capacity, static_cast<int>(limit.count()));
 }
 
+// Code that we don't see may have closed a number and opened another file there, of which no event would come. So each registration on
+// which somebody waits is tried now and then, few at a time, and ever less often while nothing new is waited for.
+void epoll_engine::check_registrations() noexcept {
+    constexpr std::size_t most_checked = 64;
+    constexpr std::size_t most_seen = 4096;
+    std::size_t const end = chunks_.size() * chunk_size;
+    std::size_t checked = 0;
+    for (std::size_t seen = 0; seen < std::min(end, most_seen) && checked < most_checked; ++seen) {
+        check_cursor_ = (check_cursor_ + 1) % end;
+        auto const fd = static_cast<int>(check_cursor_);
+        watch const* const each = known_watch(fd);
+        if (each == nullptr || each->first == nullptr)
+            continue;
+        ++checked;
+        epoll_event event{.events = all_events, .data = {.u64 = registration(fd, each->registered)}};
+        if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) != 0 && (errno == ENOENT || errno == EBADF))
+            descriptor_closing(fd);
+    }
+    check_interval_ = std::min(check_interval_ * 2, longest_check_interval);
+    next_check_ = clock::now() + check_interval_;
+}
+
 void epoll_engine::poll(time_point deadline) noexcept {
-    int const count = wait(deadline);
+    bool const idle = deadline != time_point::min();
+    int const count = wait(std::min(deadline, next_check_));
+    if (idle || ++polls_since_check_ >= polls_between_checks) {
+        polls_since_check_ = 0;
+        if (next_check_ != never && clock::now() >= next_check_)
+            check_registrations();
+    }
     if (count <= 0)
         return;
     // Each event leads to a waiter on a fiber's stack, and that to the fiber: two loads that miss the cache, one after

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -114,6 +115,9 @@ public:
 
 private:
     static constexpr std::size_t events_at_once = 256;
+    static constexpr clock::duration shortest_check_interval = std::chrono::milliseconds(500);
+    static constexpr clock::duration longest_check_interval = std::chrono::seconds(8);
+    static constexpr unsigned polls_between_checks = 256; // when there is always something to do
     static constexpr std::size_t chunk_size = 256;
 
     struct chunk {
@@ -129,6 +133,7 @@ private:
     void wait_without_descriptors(time_point deadline) noexcept;
     [[nodiscard]] io_waiter const* first_waiter(epoll_event const& event) noexcept;
     void dispatch(epoll_event const& event) noexcept;
+    void check_registrations() noexcept;
     void wake_ended(int fd, std::uint32_t generation) noexcept;
     [[nodiscard]] std::uint64_t bit() const noexcept;
 
@@ -138,6 +143,10 @@ private:
     worker* home_;
     std::vector<std::unique_ptr<chunk>> chunks_;
     std::array<epoll_event, events_at_once> events_;
+    time_point next_check_ = never; // never: nothing is registered yet
+    clock::duration check_interval_ = shortest_check_interval;
+    std::size_t check_cursor_ = 0;
+    unsigned polls_since_check_ = 0;
 };
 
 } // namespace weft::detail

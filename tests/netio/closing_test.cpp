@@ -1,6 +1,7 @@
 // Closing wakes, and what a number meant before it was closed never reaches what it means afterwards.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 
 #include <atomic>
 #include <cerrno>
@@ -9,6 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <weft/detail/system_call.hpp>
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
@@ -240,4 +242,31 @@ BOOST_AUTO_TEST_CASE(random_closing_across_workers_loses_nobody) {
         with_workers(2));
     BOOST_TEST(wrong == 0, "seed " << random.seed());
     BOOST_TEST(ended == fibers);
+}
+
+// By the instruction itself, which nothing can stand before. The engine finds out, in half a second or so.
+BOOST_AUTO_TEST_CASE(a_close_behind_our_back_ends_waits) {
+    weft::run([] {
+        auto pair = support::tcp_pair();
+        auto other = support::tcp_pair();
+        int const fd = pair[0].get();
+        char byte = 0;
+        auto reader = weft::spawn([&] {
+            BOOST_TEST(::recv(fd, &byte, 1, 0) == -1);
+            BOOST_TEST(errno == EBADF);
+        });
+        auto poller = weft::spawn([&] {
+            pollfd one{.fd = fd, .events = POLLIN, .revents = 0};
+            return ::poll(&one, 1, -1);
+        });
+        weft::this_fiber::yield();
+        // Another connection has the number now, and its bytes are not for who waited for the old one's.
+        weft::detail::system_call(SYS_dup3, other[0].get(), fd, 0);
+        ::send(other[1].get(), "x", 1, 0);
+        reader.join();
+        BOOST_TEST(poller.get() == 1);
+        BOOST_TEST(byte == 0);
+        BOOST_TEST(::recv(fd, &byte, 1, 0) == 1);
+        BOOST_TEST(byte == 'x');
+    });
 }

@@ -1,5 +1,5 @@
-// syscall(2), by which programs reach the kernel past libc's other functions. On a fiber, a system call that may wait is made as the patched
-// function of its name makes it. Not reached: system calls by the instruction itself.
+// syscall(2), by which programs reach the kernel past libc's other functions. A system call that may wait, or of which weft must know, is made as the
+// patched function of its name makes it. Not reached: system calls by the instruction itself.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -137,7 +137,6 @@ struct entry {
 
 // By the name of the function that does the same.
 constexpr entry entries[] = {
-    {SYS_futex, weft::detail::call_futex},
     {SYS_read, [](arguments const& a) { return pass(::read, a); }},
     {SYS_readv, [](arguments const& a) { return pass(::readv, a); }},
     {SYS_write, [](arguments const& a) { return pass(::write, a); }},
@@ -163,31 +162,46 @@ constexpr entry entries[] = {
     {SYS_sched_yield, [](arguments const& a) { return pass(::sched_yield, a); }},
     {SYS_wait4, [](arguments const& a) { return pass(::wait4, a); }},
     {SYS_waitid, wait_by_id},
-    {SYS_close, [](arguments const& a) { return pass(::close, a); }},
-    {SYS_dup, [](arguments const& a) { return pass(::dup, a); }},
-    {SYS_dup3, [](arguments const& a) { return pass(::dup3, a); }},
-    {SYS_fcntl, control},
-    {SYS_ioctl, control_device},
     {SYS_flock, [](arguments const& a) { return pass(::flock, a); }},
 #if defined(SYS_poll) // not on arm64, where there are but the newer ones
     {SYS_poll, [](arguments const& a) { return pass(::poll, a); }},
     {SYS_select, [](arguments const& a) { return pass(::select, a); }},
     {SYS_epoll_wait, [](arguments const& a) { return pass(::epoll_wait, a); }},
     {SYS_pause, [](arguments const& a) { return pass(::pause, a); }},
+#endif
+};
+
+// Of these weft must know, from whatever thread they come. A futex may wake fibers.
+constexpr entry noted_entries[] = {
+    {SYS_futex, weft::detail::call_futex},
+    {SYS_close, [](arguments const& a) { return pass(::close, a); }},
+    {SYS_close_range, [](arguments const& a) { return pass(::close_range, a); }},
+    {SYS_dup, [](arguments const& a) { return pass(::dup, a); }},
+    {SYS_dup3, [](arguments const& a) { return pass(::dup3, a); }},
+    {SYS_fcntl, control},
+    {SYS_ioctl, control_device},
+#if defined(SYS_dup2)
     {SYS_dup2, [](arguments const& a) { return pass(::dup2, a); }},
 #endif
 };
 
-handler* find(long number) noexcept {
-    for (entry const& each : entries)
+template <std::size_t Count> handler* find_in(entry const (&all)[Count], long number) noexcept {
+    for (entry const& each : all)
         if (each.number == number)
             return each.make;
     return nullptr;
 }
 
+handler* find(long number) noexcept {
+    handler* const found = find_in(noted_entries, number);
+    return found != nullptr || weft::detail::current_fiber == nullptr ? found : find_in(entries, number);
+}
+
 } // namespace
 
-bool weft::detail::is_patched_system_call(long number) noexcept { return find(number) != nullptr; }
+bool weft::detail::is_patched_system_call(long number) noexcept {
+    return find_in(entries, number) != nullptr || find_in(noted_entries, number) != nullptr;
+}
 
 extern "C" long syscall(long number, ...) noexcept {
     arguments given{};
@@ -196,10 +210,7 @@ extern "C" long syscall(long number, ...) noexcept {
     for (long& each : given)
         each = va_arg(all, long); // more than there may be: as libc's own, which passes on every register
     va_end(all);
-    handler* const patched = weft::detail::current_fiber != nullptr ? find(number) : nullptr;
-    if (patched != nullptr)
+    if (handler* const patched = find(number))
         return patched(given);
-    if (number == SYS_futex) // may wake fibers
-        return weft::detail::call_futex(given);
     return weft::detail::make_system_call(number, given[0], given[1], given[2], given[3], given[4], given[5]);
 }
