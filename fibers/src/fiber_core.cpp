@@ -5,6 +5,7 @@
 
 #include <weft/detail/fiber_core.hpp>
 #include <weft/detail/lock_owner.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/detail/task.hpp>
 #include <weft/detail/waiter.hpp>
 
@@ -60,14 +61,15 @@ void launch(launch_site const& site, fiber_core& core, spawn_options const& opti
     this_worker->start(core);
 }
 
-void join(fiber_core& fiber) {
+void join(fiber_core& fiber, cancellation cancels) {
     if (&fiber == current_fiber)
         throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
                                 "weft::fiber: a fiber can't join itself");
     std::unique_lock lock(fiber.lock);
-    if (!fiber.done)
+    if (!fiber.done &&
         fiber.joiners.wait(lock, {.operation = "join fiber", .subject = static_cast<std::intptr_t>(fiber.id)},
-                           never);
+                           never, cancels) == wake_cause::cancelled)
+        throw_cancelled();
 }
 
 void detach(fiber_core& fiber) noexcept {

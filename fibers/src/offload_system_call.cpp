@@ -78,12 +78,13 @@ long offload_system_call(char const* operation, long number, std::array<long, 4>
     if (!start_helper(thread, make_call, &call, thread_stack) && cancel_park(*call.fiber))
         return system_call(number, arguments[0], arguments[1], arguments[2], arguments[3]);
     ++thread_counts.offloaded;
-    if (park({.operation = operation}, never, interruption::unless_restarted) == wake_cause::interrupted)
+    wake_cause const cause = park({.operation = operation}, never, interruption::unless_restarted);
+    if (cause != wake_cause::notified)
         ::pthread_cancel(thread);
     wait_for_the_end(call, operation);
     while (::pthread_tryjoin_np(thread, nullptr) == EBUSY) // a matter of moments
         ::sched_yield();
-    errno = call.made ? call.error : EINTR;
+    errno = call.made ? call.error : cause == wake_cause::cancelled ? ECANCELED : EINTR;
     return call.result;
 }
 

@@ -1,6 +1,9 @@
+#include <algorithm>
+
 #include <weft/detail/call_counts.hpp>
 #include <weft/detail/interrupt.hpp>
 #include <weft/detail/park.hpp>
+#include <weft/detail/scope.hpp>
 
 #include "worker.hpp"
 
@@ -36,20 +39,30 @@ bool cancel_park(fiber_core& fiber) noexcept {
     return true;
 }
 
-wake_cause park(wait_reason reason, time_point deadline, interruption interruptible) noexcept {
+wake_cause park(wait_reason reason, time_point deadline, interruption interruptible,
+                cancellation cancels) noexcept {
     fiber_core& self = *current_fiber;
     self.reason = reason;
     self.interruptible = interruptible;
+    self.cancels = interruptible != interruption::none ? cancellation::heeded : cancels;
+    self.call_deadline = deadline;
+    bool const in_scope = self.cancels == cancellation::heeded && self.scope != nullptr;
+    if (in_scope) {
+        if (find_cancelled(self.scope) != nullptr && cancel_park(self))
+            return wake_cause::cancelled;
+        deadline = std::min(deadline, bounds_of(self.scope).deadline);
+    }
     ++thread_counts.parked;
     if (deadline != never) {
         self.deadline = deadline;
         self.home->arm_timer(self);
     }
     self.home->switch_out();
-    if (deadline != never)
-        self.deadline = never;
+    self.deadline = never;
     self.state.store(park_state::running, std::memory_order_relaxed);
-    return self.cause;
+    bool const by_scope = in_scope && self.cause == wake_cause::timed_out &&
+                          (self.call_deadline == never || clock::now() < self.call_deadline);
+    return by_scope ? wake_cause::cancelled : self.cause;
 }
 
 bool claim(fiber_core& fiber, wake_cause cause) noexcept {
@@ -83,9 +96,10 @@ void yield() noexcept {
     self.home->switch_out();
 }
 
-wake_cause sleep_until(wait_reason reason, time_point deadline, interruption interruptible) noexcept {
+wake_cause sleep_until(wait_reason reason, time_point deadline, interruption interruptible,
+                       cancellation cancels) noexcept {
     begin_park(*current_fiber);
-    return park(reason, deadline, interruptible);
+    return park(reason, deadline, interruptible, cancels);
 }
 
 } // namespace weft::detail

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include <weft/bounded_semaphore.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/semaphore.hpp>
 
 namespace weft {
@@ -11,7 +12,8 @@ semaphore::semaphore(std::ptrdiff_t permits) : permits_(permits) {
         throw std::invalid_argument("weft::semaphore: the number of permits can't be negative");
 }
 
-bool semaphore::try_acquire_until(time_point deadline) noexcept {
+bool semaphore::try_acquire_until(time_point deadline) {
+    auto const cancels = detail::begin_own_wait();
     std::unique_lock lock(lock_);
     if (permits_ > 0) {
         --permits_;
@@ -19,10 +21,13 @@ bool semaphore::try_acquire_until(time_point deadline) noexcept {
         return true;
     }
     // A waker that finds us hands over its permit: it never shows in permits_.
-    return waiting_.wait(lock, {.operation = "semaphore"}, deadline);
+    auto const cause = waiting_.wait(lock, {.operation = "semaphore"}, deadline, cancels);
+    if (cause == detail::wake_cause::cancelled)
+        detail::throw_cancelled();
+    return cause == detail::wake_cause::notified;
 }
 
-void semaphore::acquire() noexcept { static_cast<void>(try_acquire_until(never)); }
+void semaphore::acquire() { static_cast<void>(try_acquire_until(never)); }
 
 bool semaphore::try_acquire() noexcept {
     std::scoped_lock const lock(lock_);

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include <weft/detail/fiber_core.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/this_fiber.hpp>
 
@@ -15,11 +16,15 @@ void yield() noexcept {
         std::this_thread::yield();
 }
 
-void sleep_until(time_point deadline) noexcept {
-    if (current_fiber != nullptr)
-        detail::sleep_until({.operation = "sleep"}, deadline);
-    else
+void sleep_until(time_point deadline) {
+    if (current_fiber == nullptr) {
         std::this_thread::sleep_until(deadline);
+        return;
+    }
+    auto const cancels = detail::begin_own_wait();
+    if (detail::sleep_until({.operation = "sleep"}, deadline, detail::interruption::none, cancels) ==
+        detail::wake_cause::cancelled)
+        detail::throw_cancelled();
 }
 
 std::uint64_t id() noexcept { return current_fiber != nullptr ? current_fiber->id : 0; }

@@ -76,8 +76,9 @@ void waiter::begin() noexcept {
         thread_state.store(waiting, std::memory_order_relaxed);
 }
 
-wake_cause waiter::wait(wait_reason reason, time_point deadline) noexcept {
-    return fiber != nullptr ? park(reason, deadline) : wait_on_thread(thread_state, deadline);
+wake_cause waiter::wait(wait_reason reason, time_point deadline, cancellation cancels) noexcept {
+    return fiber != nullptr ? park(reason, deadline, interruption::none, cancels)
+                            : wait_on_thread(thread_state, deadline);
 }
 
 bool waiter::claim() noexcept {
@@ -141,17 +142,19 @@ void claimed_waiters::deliver() const noexcept {
     }
 }
 
-bool wait_list::wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline) noexcept {
+wake_cause wait_list::wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline,
+                           cancellation cancels) noexcept {
     waiter self;
     self.begin();
     push_back(self);
     lock.unlock();
-    if (self.wait(reason, deadline) != wake_cause::timed_out)
-        return true;
-    lock.lock();
-    erase(self);
-    lock.unlock();
-    return false;
+    wake_cause const cause = self.wait(reason, deadline, cancels);
+    if (cause != wake_cause::notified) {
+        lock.lock();
+        erase(self);
+        lock.unlock();
+    }
+    return cause;
 }
 
 } // namespace weft::detail

@@ -16,6 +16,7 @@
 #include <weft/detail/exit.hpp>
 #include <weft/detail/lock_owner.hpp>
 #include <weft/detail/park.hpp>
+#include <weft/detail/scope.hpp>
 
 #include "boost_context.hpp"
 #include "overflow.hpp"
@@ -147,6 +148,7 @@ void worker::start(fiber_core& fiber) noexcept {
 
 void worker::finish(fiber_core& fiber) noexcept {
     timers_.remove(fiber);
+    part_from_scope(fiber);
     fiber.lock.lock();
     fiber.done = true;
     bool const unobserved = fiber.failed && fiber.detached;
@@ -300,6 +302,7 @@ void worker::survive_fork() noexcept {
     self.next_live = self.previous_live = nullptr;
     first_live_ = last_live_ = orphan_ ? &self : nullptr;
     self.timer_due = never;
+    keep_alone_in_scopes(self);
     timers_.clear();
     current_lock_owner = 0;
     main_.lock_owner = lock_owner();

@@ -191,7 +191,8 @@ bool acceptor::recover(int error) noexcept {
         if (policy_.shortage_begins() && options_.on_shortage)
             options_.on_shortage(error_code(error, boost::system::system_category()), policy_.pause());
         weft::detail::sleep_until({.operation = "accept, backing off", .subject = fd_},
-                                  deadline_after(policy_.pause()));
+                                  deadline_after(policy_.pause()), weft::detail::interruption::none,
+                                  weft::detail::cancellation::heeded);
         return true;
     case accept_action::stop: break;
     }
@@ -201,8 +202,10 @@ bool acceptor::recover(int error) noexcept {
 tcp_stream acceptor::accept() {
     error_code error;
     tcp_stream stream = accept(error);
-    if (error)
+    if (error) {
+        this_fiber::check_cancelled();
         throw boost::system::system_error(error, "accept");
+    }
     return stream;
 }
 

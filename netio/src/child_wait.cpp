@@ -13,6 +13,7 @@
 #include <weft/detail/park.hpp>
 #include <weft/detail/spinlock.hpp>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "sys.hpp"
 
@@ -132,11 +133,11 @@ constexpr auto soon = std::chrono::milliseconds(5);
 
 // False with EINTR.
 bool park_until(time_point deadline, id_t id) noexcept {
-    bool const interrupted = park({.operation = "wait", .subject = static_cast<std::intptr_t>(id)}, deadline,
-                                  interruption::unless_restarted) == wake_cause::interrupted;
-    if (interrupted)
-        errno = EINTR;
-    return !interrupted;
+    int const error = ended_by(park({.operation = "wait", .subject = static_cast<std::intptr_t>(id)},
+                                    deadline, interruption::unless_restarted));
+    if (error != 0)
+        errno = error;
+    return error == 0;
 }
 
 bool wait_by_watcher(idtype_t type, id_t id, int options) noexcept {
@@ -152,7 +153,7 @@ bool wait_by_watcher(idtype_t type, id_t id, int options) noexcept {
 bool wait_by_pidfd(int pidfd, id_t id) noexcept {
     if (io::wait_until_readable(pidfd, "wait"))
         return true;
-    if (errno == EINTR || errno == EAGAIN) // PIDFD_NONBLOCK
+    if (errno == EINTR || errno == ECANCELED || errno == EAGAIN) // PIDFD_NONBLOCK
         return false;
     begin_park(*current_fiber); // no memory, or no descriptor for the engine
     return park_until(clock::now() + soon, id);

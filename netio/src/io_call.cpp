@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <chrono>
 
+#include "ended_wait.hpp"
+
 namespace weft::detail {
 namespace {
 
@@ -135,11 +137,10 @@ bool io_call::wait(std::uint32_t events, char const* operation) noexcept {
         errno = EBADF;
         return false;
     }
-    if (cause == wake_cause::timed_out || cause == wake_cause::interrupted) {
-        errno = cause == wake_cause::timed_out ? EAGAIN : EINTR;
-        return false;
-    }
-    return true;
+    int const error = cause == wake_cause::timed_out ? EAGAIN : ended_by(cause);
+    if (error != 0)
+        errno = error;
+    return error == 0;
 }
 
 } // namespace weft::detail

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 
@@ -84,9 +85,10 @@ int connect_when_room(io_call const& call, int fd, sockaddr const* address, sock
             errno = EAGAIN;
             return -1;
         }
-        if (sleep_until({.operation = "connect", .subject = fd}, std::min(deadline_after(pause), limit),
-                        interruptible) == wake_cause::interrupted) {
-            errno = EINTR;
+        int const error = ended_by(sleep_until({.operation = "connect", .subject = fd},
+                                               std::min(deadline_after(pause), limit), interruptible));
+        if (error != 0) {
+            errno = error;
             return -1;
         }
         pause = std::min(pause * 2, longest_pause);
@@ -99,6 +101,8 @@ int connect_when_room(io_call const& call, int fd, sockaddr const* address, sock
 } // namespace
 
 int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible())
         return sys::accept(fd, address, length, flags);
@@ -133,6 +137,8 @@ int accept(int fd, sockaddr* address, socklen_t* length, int flags) noexcept {
 }
 
 int connect(int fd, sockaddr const* address, socklen_t length, time_point limit) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || (!call.is(descriptor::own_nonblocking) && call.nonblocking()))
         return sys::connect(fd, address, length);

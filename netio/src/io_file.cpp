@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "disk.hpp"
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "parts.hpp"
@@ -114,6 +115,8 @@ ssize_t read_the_rest(io_call const& call, int fd, iovec const* given, int count
 } // namespace
 
 ssize_t read(int fd, iovec const* parts, int count) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || call.known_nonblocking() || !in_range(count))
         return sys::read(fd, parts, count);
@@ -171,6 +174,8 @@ ssize_t read(int fd, void* buffer, std::size_t size) noexcept {
 }
 
 ssize_t write(int fd, iovec const* given, int count) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || call.known_nonblocking() || !in_range(count))
         return sys::write(fd, given, count);

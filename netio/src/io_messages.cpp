@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "io_receive.hpp"
@@ -72,6 +73,8 @@ int send_over_stream(int fd, mmsghdr* messages, unsigned count, int flags) noexc
 } // namespace
 
 int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     if (io_call const call(fd); !call.possible() || never_waits(flags) || call.known_nonblocking())
         return sys::receive(fd, messages, count, flags, timeout);
     message_clock time;
@@ -104,6 +107,8 @@ int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* time
 }
 
 int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call first(fd);
     if (!first.possible() || (flags & MSG_DONTWAIT) != 0 || first.known_nonblocking())
         return sys::send(fd, messages, count, flags);

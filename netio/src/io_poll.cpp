@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 
+#include "ended_wait.hpp"
 #include "epoll_engine.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
@@ -144,8 +145,8 @@ int finish(int result) noexcept {
     return result;
 }
 
-int interrupted() noexcept {
-    errno = EINTR;
+int ended(int error) noexcept {
+    errno = error;
     return finish(-1);
 }
 
@@ -155,12 +156,14 @@ template <class Look, class AddAll>
 int wait_for_any(std::size_t count, wait_limit const& limit, char const* operation, Look look,
                  AddAll add_all) noexcept {
     time_point const deadline = limit.deadline;
+    if (fails_as_cancelled())
+        return -1;
     int found = look();
     epoll_engine* const engine = epoll_engine::current();
     if (found == 0 && limit.begin != nullptr)
         limit.begin(limit.argument);
     if (found == 0 && handled_signals != limit.signals)
-        return interrupted();
+        return ended(EINTR);
     if (found != 0 || deadline <= clock::now() || engine == nullptr)
         return finish(found);
     multiple_wait waiting(*engine);
@@ -172,11 +175,12 @@ int wait_for_any(std::size_t count, wait_limit const& limit, char const* operati
         if (found != 0)
             return finish(found);
         if (handled_signals != limit.signals)
-            return interrupted();
+            return ended(EINTR);
         switch (waiting.park_until({.operation = operation, .subject = static_cast<std::intptr_t>(count)},
                                    deadline)) {
         case wake_cause::timed_out: return look();
-        case wake_cause::interrupted: return interrupted();
+        case wake_cause::interrupted: return ended(EINTR);
+        case wake_cause::cancelled: return ended(ECANCELED);
         default: break;
         }
     }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "parts.hpp"
@@ -122,6 +123,8 @@ bool ignores(int fd, int flags) noexcept {
 
 ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* address, socklen_t* length,
                 time_point limit) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || call.known_nonblocking())
         return sys::receive(fd, buffer, size, flags, address, length);
@@ -147,6 +150,8 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
 }
 
 ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || call.known_nonblocking())
         return sys::receive(fd, message, flags);

@@ -1,5 +1,6 @@
 #include <cerrno>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "parts.hpp"
@@ -18,6 +19,8 @@ ssize_t sent_or_error(std::size_t sent) noexcept { return sent > 0 ? static_cast
 
 ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr const* address, socklen_t length,
              time_point limit) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     // Mostly it all goes at once, and nothing need be known of the descriptor.
     ssize_t const at_once = sys::send(fd, data, size, flags | MSG_DONTWAIT, address, length);
     if (at_once == static_cast<ssize_t>(size)) {
@@ -49,6 +52,8 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
 }
 
 ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     io_call call(fd);
     if (!call.possible() || (flags & MSG_DONTWAIT) != 0 || call.known_nonblocking())
         return sys::send(fd, message, flags);

@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "ended_wait.hpp"
 #include "io.hpp"
 #include "io_call.hpp"
 #include "user_memory.hpp"
@@ -110,6 +111,8 @@ struct end {
 template <class Attempt>
 ssize_t transfer(end const& from, end const& to, bool at_once, char const* operation,
                  Attempt attempt) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     for (;; at_once = false) {
         if (!at_once && ((from.waits && !wait_for(from.fd, from.events, operation)) ||
                          (to.waits && !wait_for(to.fd, to.events, operation))))
@@ -134,6 +137,8 @@ ssize_t transfer(end const& from, end const& to, bool at_once, char const* opera
 } // namespace
 
 ssize_t send_file(int to, int from, off_t* offset, std::size_t size) noexcept {
+    if (fails_as_cancelled())
+        return -1;
     // Into a full pipe, even no bytes wait.
     if (is_kind(to, S_IFIFO) && !io_call(to).nonblocking() && !wait_for(to, EPOLLOUT, "sendfile"))
         return -1;

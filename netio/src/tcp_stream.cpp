@@ -67,8 +67,10 @@ tcp_stream tcp_stream::connect(endpoint const& remote, time_point deadline, erro
 tcp_stream tcp_stream::connect(endpoint const& remote, time_point deadline) {
     error_code error;
     tcp_stream stream = connect(remote, deadline, error);
-    if (error)
+    if (error) {
+        this_fiber::check_cancelled();
         throw boost::system::system_error(error, "connect to " + remote.to_string());
+    }
     return stream;
 }
 

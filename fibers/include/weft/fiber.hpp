@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <weft/detail/own_wait.hpp>
 #include <weft/detail/task.hpp>
 #include <weft/spawn_options.hpp>
 
@@ -39,12 +40,12 @@ public:
     [[nodiscard]] bool joinable() const noexcept { return task_ != nullptr; }
 
     // Waits until the fiber has ended. An exception that ended it stays there for get(). The handle still refers to the
-    // fiber. Throws std::system_error (resource_deadlock_would_occur) on the fiber itself.
-    void join() { detail::join(*task_); }
+    // fiber. Throws std::system_error (resource_deadlock_would_occur) on the fiber itself; weft::cancelled, if the caller is.
+    void join() { detail::join(*task_, detail::begin_own_wait()); }
 
     // join(), then the fiber's result, or its exception thrown. Once only: the handle refers to no fiber afterwards.
     R get() {
-        detail::join(*task_);
+        detail::join(*task_, detail::begin_own_wait());
         fiber const taken(std::move(*this));
         return taken.task_->take();
     }
@@ -69,7 +70,7 @@ private:
     void finish() noexcept {
         if (task_ == nullptr)
             return;
-        detail::join(*task_);
+        detail::join(*task_, detail::cancellation::ignored);
         detail::detach(*task_);
         task_->discard();
         detail::release_reference(*std::exchange(task_, nullptr));

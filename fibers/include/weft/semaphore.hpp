@@ -29,16 +29,16 @@ public:
     semaphore(semaphore const&) = delete;
     semaphore& operator=(semaphore const&) = delete;
 
-    // Takes a permit, waiting for one if need be.
-    void acquire() noexcept;
+    // Takes a permit, waiting for one if need be. Throws weft::cancelled, without one.
+    void acquire();
 
     // Takes a permit if there is one now.
     [[nodiscard]] bool try_acquire() noexcept;
 
-    // Takes a permit, waiting no longer than `deadline`; false if there was none by then.
-    [[nodiscard]] bool try_acquire_until(time_point deadline) noexcept;
+    // Takes a permit, waiting no longer than `deadline`; false if there was none by then. Throws weft::cancelled, without one.
+    [[nodiscard]] bool try_acquire_until(time_point deadline);
     template <class Rep, class Period>
-    [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> duration) noexcept {
+    [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> duration) {
         return try_acquire_until(deadline_after(duration));
     }
 
@@ -49,11 +49,11 @@ public:
     // Permits free at this moment; others may take them before the caller does.
     [[nodiscard]] std::ptrdiff_t available() const noexcept;
 
-    void lock() noexcept { acquire(); }
+    void lock() { acquire(); }
     [[nodiscard]] bool try_lock() noexcept { return try_acquire(); }
-    [[nodiscard]] bool try_lock_until(time_point deadline) noexcept { return try_acquire_until(deadline); }
+    [[nodiscard]] bool try_lock_until(time_point deadline) { return try_acquire_until(deadline); }
     template <class Rep, class Period>
-    [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> duration) noexcept {
+    [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> duration) {
         return try_acquire_for(duration);
     }
     void unlock() { release(); }

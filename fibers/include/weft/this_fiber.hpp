@@ -15,10 +15,10 @@ namespace weft::this_fiber {
 // Lets the other ready fibers of this worker run.
 void yield() noexcept;
 
-// Other fibers run until `deadline` has passed. Precision: the kernel's timers, some 50 us.
-void sleep_until(time_point deadline) noexcept;
+// Other fibers run until `deadline` has passed. Precision: the kernel's timers, some 50 us. Throws weft::cancelled.
+void sleep_until(time_point deadline);
 
-template <class Rep, class Period> void sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
+template <class Rep, class Period> void sleep_for(std::chrono::duration<Rep, Period> duration) {
     sleep_until(deadline_after(duration));
 }
 

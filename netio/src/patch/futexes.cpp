@@ -132,6 +132,7 @@ long wait_on_fiber(std::array<long, 6> const& arguments, call const& what) {
     time_point const bound = shared ? std::min(deadline, deadline_after(look_again)) : deadline;
     switch (waiting.wait(bound)) {
     case wake_cause::interrupted: return fail(EINTR);
+    case wake_cause::cancelled: return fail(ECANCELED);
     case wake_cause::timed_out:
         if (clock::now() >= relative || limit.over())
             return fail(ETIMEDOUT);

@@ -143,6 +143,12 @@ int run_command(char const* command) noexcept {
         error = start_command(command, mask, process);
         if (error == 0)
             status = wait_to_the_end(process);
+        if (error == 0 && status < 0 && errno == ECANCELED) {
+            // As libc does it for a thread that is cancelled: nothing of the command is left.
+            ::kill(process, SIGKILL);
+            sys::wait_process(process, nullptr, 0, nullptr);
+            error = ECANCELED;
+        }
     }
     keys.end();
     if (error != 0)

@@ -13,6 +13,7 @@
 #include <weft/detail/park.hpp>
 #include <weft/detail/parking_lot.hpp>
 
+#include "../ended_wait.hpp"
 #include "libc_function.hpp"
 #include "lock_time.hpp"
 #include "on_fiber.hpp"
@@ -126,8 +127,8 @@ int wait_slowly(sem_t* semaphore, lock_time const& limit) {
                 auto const cause =
                     waiting.wait(deadline, deadline == weft::never ? interruption::unless_restarted
                                                                    : interruption::always);
-                if (cause == wake_cause::interrupted)
-                    return fail(EINTR);
+                if (int const error = weft::detail::ended_by(cause))
+                    return fail(error);
                 if (cause == wake_cause::timed_out && limit.over())
                     return fail(ETIMEDOUT);
                 break;

@@ -22,6 +22,7 @@
 #include <weft/detail/interrupt.hpp>
 #include <weft/detail/park.hpp>
 
+#include "../ended_wait.hpp"
 #include "../io.hpp"
 #include "../sys.hpp"
 #include "../user_memory.hpp"
@@ -184,11 +185,11 @@ sighandler_t install_bsd(int signal, sighandler_t function) noexcept {
 int wait_for_handler(char const* operation, sigset_t const* mask) noexcept {
     std::uint32_t const seen = handled_signals;
     scoped_signal_mask const scope(mask);
-    while (handled_signals == seen &&
-           weft::detail::sleep_until({.operation = operation}, weft::never, interruption::always) !=
-               weft::detail::wake_cause::interrupted) {
-    }
-    errno = EINTR;
+    int error = 0;
+    while (handled_signals == seen && error == 0)
+        error = weft::detail::ended_by(
+            weft::detail::sleep_until({.operation = operation}, weft::never, interruption::always));
+    errno = error != 0 ? error : EINTR;
     return -1;
 }
 

@@ -10,6 +10,7 @@
 #include <weft/clock.hpp>
 #include <weft/detail/park.hpp>
 
+#include "../ended_wait.hpp"
 #include "../user_memory.hpp"
 #include "libc_function.hpp"
 #include "on_fiber.hpp"
@@ -28,11 +29,10 @@ constexpr libc_function<"clock_nanosleep", int(clockid_t, int, timespec const*, 
     libc_clock_nanosleep;
 constexpr libc_function<"sched_yield", int()> libc_sched_yield;
 
-// False if a handler has run before `deadline`.
-bool sleep_until(weft::time_point deadline, char const* operation) noexcept {
-    return weft::detail::sleep_until({.operation = operation}, deadline,
-                                     weft::detail::interruption::always) !=
-           weft::detail::wake_cause::interrupted;
+// 0, or EINTR or ECANCELED if a handler or the fiber's cancellation has ended it before `deadline`.
+int sleep_until(weft::time_point deadline, char const* operation) noexcept {
+    return weft::detail::ended_by(
+        weft::detail::sleep_until({.operation = operation}, deadline, weft::detail::interruption::always));
 }
 
 // What is left of a sleep; rounded up, so that who sleeps it, too, sleeps long enough.
@@ -54,21 +54,20 @@ weft::time_point deadline_of(timespec const& time) noexcept {
     return weft::deadline_after(std::chrono::duration<long double>(time.tv_sec) + fraction(time));
 }
 
-// 0, or EINTR with what is left in `left`, if that is asked for; EFAULT where it can't be written.
+// 0, or what has ended it, with what is left in `left`, if that is asked for; EFAULT where it can't be written.
 int sleep_for(timespec const& time, timespec* left, char const* operation) noexcept {
     weft::time_point const deadline = deadline_of(time);
-    if (sleep_until(deadline, operation))
-        return 0;
-    if (left != nullptr) {
+    int const error = sleep_until(deadline, operation);
+    if (error != 0 && left != nullptr) {
         auto const rest = left_until<std::chrono::nanoseconds>(deadline);
         auto const seconds = std::chrono::floor<std::chrono::seconds>(rest);
         if (!copy_out(left, {.tv_sec = seconds.count(), .tv_nsec = (rest - seconds).count()}))
             return EFAULT;
     }
-    return EINTR;
+    return error;
 }
 
-// Until `clock` shows `time`: 0, or EINTR. A clock that can be set is looked at again: it may have been set back.
+// Until `clock` shows `time`: 0, or what has ended it. A clock that can be set is looked at again: it may have been set back.
 int sleep_until(clockid_t clock, timespec const& time) noexcept {
     for (;;) {
         timespec now{};
@@ -78,8 +77,8 @@ int sleep_until(clockid_t clock, timespec const& time) noexcept {
             (fraction(time) - fraction(now));
         if (left <= left.zero())
             return 0;
-        if (!sleep_until(weft::deadline_after(left), "clock_nanosleep"))
-            return EINTR;
+        if (int const error = sleep_until(weft::deadline_after(left), "clock_nanosleep"))
+            return error;
     }
 }
 
@@ -96,7 +95,9 @@ unsigned sleep(unsigned seconds) {
     if (!on_fiber())
         return libc_sleep(seconds);
     weft::time_point const deadline = weft::deadline_after(std::chrono::seconds(seconds));
-    if (sleep_until(deadline, "sleep"))
+    if (int const error = sleep_until(deadline, "sleep"))
+        errno = error;
+    else
         return 0;
     return static_cast<unsigned>(
         std::chrono::floor<std::chrono::seconds>(left_until<std::chrono::nanoseconds>(deadline)).count());
@@ -105,10 +106,10 @@ unsigned sleep(unsigned seconds) {
 int usleep(useconds_t microseconds) {
     if (!on_fiber())
         return libc_usleep(microseconds);
-    if (sleep_until(weft::deadline_after(std::chrono::microseconds(microseconds)), "usleep"))
-        return 0;
-    errno = EINTR;
-    return -1;
+    int const error = sleep_until(weft::deadline_after(std::chrono::microseconds(microseconds)), "usleep");
+    if (error != 0)
+        errno = error;
+    return error == 0 ? 0 : -1;
 }
 
 int nanosleep(timespec const* time, timespec* left) {
@@ -119,11 +120,10 @@ int nanosleep(timespec const* time, timespec* left) {
         return -1;
     if (!valid(asked))
         return libc_nanosleep(time, left);
-    int const result = sleep_for(asked, left, "nanosleep");
-    if (result == 0)
-        return 0;
-    errno = result;
-    return -1;
+    int const error = sleep_for(asked, left, "nanosleep");
+    if (error != 0)
+        errno = error;
+    return error == 0 ? 0 : -1;
 }
 
 // Clocks of CPU time go to libc: no event of ours comes from them.

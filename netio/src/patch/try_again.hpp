@@ -8,11 +8,12 @@
 
 #include <weft/detail/park.hpp>
 
+#include "../ended_wait.hpp"
 #include "lock_time.hpp"
 
 namespace weft::detail {
 
-// attempt()'s errno (0: it succeeded), as soon as it is not EBUSY; EINVAL or ETIMEDOUT by `limit`, EINTR by `interruptible`.
+// attempt()'s errno (0: it succeeded), as soon as it is not EBUSY; EINVAL or ETIMEDOUT by `limit`, EINTR or ECANCELED by `interruptible`.
 template <class Attempt>
 int try_again(char const* operation, lock_time const& limit, interruption interruptible,
               Attempt attempt) noexcept {
@@ -27,9 +28,10 @@ int try_again(char const* operation, lock_time const& limit, interruption interr
             return EINVAL;
         if (limit.over())
             return ETIMEDOUT;
-        if (sleep_until({.operation = operation}, std::min(limit.deadline(), deadline_after(pause)),
-                        interruptible) == wake_cause::interrupted)
-            return EINTR;
+        int const error = ended_by(sleep_until(
+            {.operation = operation}, std::min(limit.deadline(), deadline_after(pause)), interruptible));
+        if (error != 0)
+            return error;
         pause = std::min(pause * 2, longest_pause);
     }
 }

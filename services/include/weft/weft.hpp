@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/bounded_semaphore.hpp>
+#include <weft/cancel_scope.hpp>
 #include <weft/clock.hpp>
 #include <weft/engine.hpp>
 #include <weft/fiber.hpp>

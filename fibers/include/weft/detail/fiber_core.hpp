@@ -26,6 +26,7 @@ namespace weft::detail {
 class worker;
 class stack_pool;
 struct fiber_core;
+struct scope_node;
 
 // A unit of work handed to a worker from any thread; lives until `deliver` has been called, on the worker's
 // thread but on no fiber.
@@ -64,12 +65,17 @@ struct fiber_core {
     std::atomic<park_state> state{park_state::running}; // any thread; the one word that wakers race for
     wake_cause cause = wake_cause::notified;            // written by the winner of that race
     interruption interruptible = interruption::none;    // of the present park
+    cancellation cancels = cancellation::ignored;       // of the present park
     bool sanitizer_pending = false; // a switch to this fiber that AddressSanitizer hasn't been told is over
     int lock_owner = 0;             // who it is to locks that know their owner; see lock_owner.hpp
 
     // -- waiting --
-    wait_reason reason;              // valid while parked
-    time_point deadline = never;     // of the present park
+    wait_reason reason;                // valid while parked
+    time_point deadline = never;       // of the present park: the call's, or that of a scope around it
+    time_point call_deadline = never;  // the call's
+    scope_node* scope = nullptr;       // the innermost; see scope.hpp
+    fiber_core* next_member = nullptr; // of that scope
+    fiber_core* previous_member = nullptr;
     time_point timer_due = never;    // where the fiber's timer sits in the timer queue
     std::size_t timer_slot = 0;      // valid while timer_due != never
     void* sanitizer_stack = nullptr; // AddressSanitizer's fake stack while switched out

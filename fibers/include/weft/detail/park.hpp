@@ -23,10 +23,12 @@ inline void begin_park(fiber_core& fiber) noexcept {
 // Takes back begin_park() without waiting. False: a waker won before; park() must then be called, and returns at once.
 bool cancel_park(fiber_core& fiber) noexcept;
 
-// Suspends the running fiber, for which begin_park() has been called, until wake(), `deadline` or a signal's handler;
-// returns which. Other fibers run meanwhile. errno is kept.
-wake_cause park(wait_reason reason, time_point deadline,
-                interruption interruptible = interruption::none) noexcept;
+// Suspends the running fiber, for which begin_park() has been called, until wake(), `deadline`, a signal's handler or the fiber's
+// cancellation, which also keeps it from being suspended; returns which. Other fibers run meanwhile. errno is kept.
+//
+// What a handler can end, a cancellation ends, too: such a call has a way to say so. `cancels` is for the others.
+wake_cause park(wait_reason reason, time_point deadline, interruption interruptible = interruption::none,
+                cancellation cancels = cancellation::ignored) noexcept;
 
 // Ends a park, from any thread. False if another waker was first or the fiber is not parked: the caller's event was
 // then not consumed by it.
@@ -42,7 +44,8 @@ void yield() noexcept;
 
 // Waits until `deadline`; notified can't be the result.
 wake_cause sleep_until(wait_reason reason, time_point deadline,
-                       interruption interruptible = interruption::none) noexcept;
+                       interruption interruptible = interruption::none,
+                       cancellation cancels = cancellation::ignored) noexcept;
 
 // Fairness: counts one call that found its event ready and did not wait; after a fair number of them the fiber yields.
 inline constexpr std::uint32_t fair_calls = 64;

@@ -27,8 +27,8 @@ void abandon_launch(launch_site const& site) noexcept;
 void launch(launch_site const& site, fiber_core& core, spawn_options const& options) noexcept;
 
 // Waits, on a fiber or a plain thread, until the fiber has ended. std::system_error (resource_deadlock_would_occur)
-// if it is the caller.
-void join(fiber_core& fiber);
+// if it is the caller. With `cancels`: weft::cancelled, if the calling fiber is.
+void join(fiber_core& fiber, cancellation cancels);
 void detach(fiber_core& fiber) noexcept;
 
 // Hands an exception that nobody will get to run_options::on_unhandled.

@@ -34,9 +34,10 @@ public:
     // Takes the first waiters that still wait off the list, as many as there are up to `most`; to be given to deliver().
     [[nodiscard]] claimed_waiters claim(std::ptrdiff_t most) noexcept;
 
-    // Puts the caller, a fiber or a plain thread, at the end, releases `lock` and waits. True if woken, false at
-    // `deadline`. On return the caller is off the list, and `lock` released.
-    bool wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline) noexcept;
+    // Puts the caller, a fiber or a plain thread, at the end, releases `lock` and waits: notified, timed_out or cancelled. On
+    // return the caller is off the list, and `lock` released.
+    wake_cause wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline,
+                    cancellation cancels = cancellation::ignored) noexcept;
 
 private:
     void unlink(waiter& w) noexcept;

@@ -12,7 +12,7 @@ struct wait_reason {
 };
 
 // The waker says it, not the clock: a wake that comes just before the deadline is no time-out.
-enum class wake_cause : std::uint8_t { notified, timed_out, closed, interrupted };
+enum class wake_cause : std::uint8_t { notified, timed_out, closed, interrupted, cancelled };
 
 // Whether a signal's handler ends the wait, as signal(7) says of the call.
 enum class interruption : std::uint8_t {
@@ -20,5 +20,8 @@ enum class interruption : std::uint8_t {
     unless_restarted, // only a handler without SA_RESTART
     always,
 };
+
+// Whether the wait ends when the fiber is cancelled: scope.hpp.
+enum class cancellation : std::uint8_t { ignored, heeded };
 
 } // namespace weft::detail

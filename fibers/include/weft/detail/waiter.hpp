@@ -18,8 +18,9 @@ struct waiter {
     // To be called before the waiter is put on a list.
     void begin() noexcept;
 
-    // Waits until deliver() or `deadline`.
-    wake_cause wait(wait_reason reason, time_point deadline) noexcept;
+    // Waits until deliver() or `deadline`, or until the fiber is cancelled, if the wait heeds that.
+    wake_cause wait(wait_reason reason, time_point deadline,
+                    cancellation cancels = cancellation::ignored) noexcept;
 
     // As wait(), for a call that is a cancellation point: pthread_cancel(3) ends a plain thread's wait by unwinding from here.
     // A signal's handler ends it, too, if `interruptible`.

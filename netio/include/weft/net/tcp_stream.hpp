@@ -18,6 +18,7 @@
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <weft/cancel_scope.hpp>
 #include <weft/clock.hpp>
 #include <weft/net/endpoint.hpp>
 
@@ -130,8 +131,10 @@ private:
     std::size_t receive(iovec* parts, std::size_t count, error_code& error) const noexcept;
     std::size_t send(iovec* parts, std::size_t count, error_code& error) const noexcept;
     static void check(error_code const& error, char const* what) {
-        if (error)
-            throw boost::system::system_error(error, what);
+        if (!error)
+            return;
+        this_fiber::check_cancelled();
+        throw boost::system::system_error(error, what);
     }
 
     int fd_ = -1;

@@ -1,0 +1,13 @@
+#include <cstdio>
+#include <cstdlib>
+
+#include <weft/detail/own_wait.hpp>
+
+namespace weft::detail {
+
+void fail_misuse(char const* what) noexcept {
+    std::fprintf(stderr, "%s\n", what);
+    std::abort();
+}
+
+} // namespace weft::detail

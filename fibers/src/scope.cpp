@@ -1,0 +1,121 @@
+#include <algorithm>
+
+#include <weft/detail/park.hpp>
+#include <weft/detail/scope.hpp>
+
+#include "worker.hpp"
+
+namespace weft::detail {
+namespace {
+
+void link_member(fiber_core& fiber, scope_node& node) noexcept {
+    fiber.scope = &node;
+    fiber.previous_member = nullptr;
+    fiber.next_member = node.first_member;
+    if (node.first_member != nullptr)
+        node.first_member->previous_member = &fiber;
+    node.first_member = &fiber;
+}
+
+void unlink_member(fiber_core& fiber) noexcept {
+    (fiber.previous_member != nullptr ? fiber.previous_member->next_member : fiber.scope->first_member) =
+        fiber.next_member;
+    if (fiber.next_member != nullptr)
+        fiber.next_member->previous_member = fiber.previous_member;
+    fiber.scope = nullptr;
+}
+
+// A fiber that waits: looks for it, as it would itself.
+void look_again(fiber_core& fiber) noexcept {
+    if (fiber.state.load(std::memory_order_relaxed) != park_state::parked ||
+        fiber.cancels != cancellation::heeded)
+        return;
+    scope_bounds const bounds = bounds_of(fiber.scope);
+    if (bounds.cancelled != nullptr) {
+        wake(fiber, wake_cause::cancelled);
+        return;
+    }
+    fiber.deadline = std::min(fiber.call_deadline, bounds.deadline);
+    if (fiber.deadline != never)
+        fiber.home->arm_timer(fiber);
+}
+
+} // namespace
+
+scope_bounds bounds_of(scope_node const* innermost) noexcept {
+    scope_bounds bounds;
+    for (scope_node const* each = innermost; each != nullptr; each = each->parent) {
+        if (each->cancelled && bounds.cancelled == nullptr)
+            bounds.cancelled = each;
+        if (each->deadline < bounds.deadline) {
+            bounds.deadline = each->deadline;
+            bounds.limiting = each;
+        }
+        if (each->shielded)
+            break;
+    }
+    return bounds;
+}
+
+scope_node const* find_cancelled(scope_node const* innermost) noexcept {
+    if (innermost == nullptr)
+        return nullptr;
+    scope_bounds const bounds = bounds_of(innermost);
+    if (bounds.cancelled != nullptr)
+        return bounds.cancelled;
+    return bounds.deadline != never && bounds.deadline <= clock::now() ? bounds.limiting : nullptr;
+}
+
+void enter_scope(scope_node& node) noexcept {
+    fiber_core& self = *current_fiber;
+    node.parent = self.scope;
+    if (node.parent != nullptr) {
+        unlink_member(self);
+        node.next = node.parent->first_child;
+        if (node.next != nullptr)
+            node.next->previous = &node;
+        node.parent->first_child = &node;
+    }
+    link_member(self, node);
+}
+
+void leave_scope(scope_node& node) noexcept {
+    fiber_core& self = *current_fiber;
+    unlink_member(self);
+    if (node.parent == nullptr)
+        return;
+    (node.previous != nullptr ? node.previous->next : node.parent->first_child) = node.next;
+    if (node.next != nullptr)
+        node.next->previous = node.previous;
+    link_member(self, *node.parent);
+}
+
+void join_scope(fiber_core& fiber, scope_node& node) noexcept { link_member(fiber, node); }
+
+void part_from_scope(fiber_core& fiber) noexcept {
+    if (fiber.scope != nullptr)
+        unlink_member(fiber);
+}
+
+void keep_alone_in_scopes(fiber_core& fiber) noexcept {
+    scope_node* inner = nullptr;
+    for (scope_node* each = fiber.scope; each != nullptr; each = each->parent) {
+        each->first_member = nullptr;
+        each->first_child = inner;
+        each->next = each->previous = nullptr;
+        inner = each;
+    }
+    if (fiber.scope != nullptr)
+        link_member(fiber, *fiber.scope);
+}
+
+void scope_changed(scope_node& node) noexcept {
+    // Waking makes fibers ready, and runs none: the lists stay as they are.
+    for (fiber_core* each = node.first_member; each != nullptr; each = each->next_member)
+        look_again(*each);
+    for (scope_node* each = node.first_child; each != nullptr; each = each->next)
+        if (!each->shielded)
+            scope_changed(*each);
+}
+
+} // namespace weft::detail
