@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 
+#include <weft/detail/interrupt.hpp>
 #include <weft/detail/park.hpp>
 
 #include "../ended_wait.hpp"
@@ -19,6 +21,7 @@ int try_again(char const* operation, lock_time const& limit, interruption interr
               Attempt attempt) noexcept {
     using namespace std::chrono_literals;
     auto pause = std::chrono::microseconds(50);
+    std::uint32_t const signals = handled_signals;
     constexpr auto longest_pause = std::chrono::microseconds(5ms);
     for (;;) {
         int const result = attempt();
@@ -28,6 +31,8 @@ int try_again(char const* operation, lock_time const& limit, interruption interr
             return EINVAL;
         if (limit.over())
             return ETIMEDOUT;
+        if (interruptible == interruption::always && handled_signals != signals)
+            return EINTR; // it ran during an attempt, which is none of its business to end
         int const error = ended_by(sleep_until(
             {.operation = operation}, std::min(limit.deadline(), deadline_after(pause)), interruptible));
         if (error != 0)
