@@ -57,15 +57,15 @@ private:
 
 bool has_error(int fd) noexcept { return (sys::events_now(fd, 0) & POLLERR) != 0; }
 
-// All of one message over a stream, and its length noted.
-bool send_one(int fd, mmsghdr& message, int flags) noexcept {
-    ssize_t const n = io::send(fd, &message.msg_hdr, flags);
-    return n >= 0 && copy_out(&message.msg_len, static_cast<unsigned>(n));
+// All of one message over a stream, and its length noted. The header is its first member.
+bool send_one(int fd, mmsghdr* message, int flags) noexcept {
+    ssize_t const n = io::send(fd, reinterpret_cast<msghdr const*>(message), flags);
+    return n >= 0 && copy_out(&message->msg_len, static_cast<unsigned>(n));
 }
 
 int send_over_stream(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
     unsigned sent = 0;
-    while (sent < count && send_one(fd, messages[sent], flags))
+    while (sent < count && send_one(fd, messages + sent, flags))
         ++sent;
     return sent > 0 || count == 0 ? static_cast<int>(sent) : -1;
 }
