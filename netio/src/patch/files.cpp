@@ -59,7 +59,8 @@ bool has_mode(int flags) noexcept { return (flags & O_CREAT) != 0 || (flags & O_
 
 // fifo(7): opening one end waits for the other, but for O_RDWR.
 bool waits_for_peer(int folder, char const* path, int flags) noexcept {
-    if ((flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)) != 0 || (flags & O_ACCMODE) == O_RDWR)
+    if (path == nullptr || (flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)) != 0 ||
+        (flags & O_ACCMODE) == O_RDWR)
         return false;
     int const error = errno;
     struct stat status {};
