@@ -299,6 +299,9 @@ void worker::survive_fork() noexcept {
     std::size_t const alive = orphan_ ? 1 : 0;
     contexts_ -= live_ - alive; // the rest has ended, and waits to be freed
     live_ = alive;
+    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
+        if (each != &self)
+            detach_context(*each); // exit() ends Boost's scheduler, which would wait for them
     self.next_live = self.previous_live = nullptr;
     first_live_ = last_live_ = orphan_ ? &self : nullptr;
     self.timer_due = never;

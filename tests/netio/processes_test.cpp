@@ -229,6 +229,34 @@ BOOST_AUTO_TEST_CASE(a_forked_child_ends_with_its_fiber) {
 }
 
 // vfork's child works in our memory. It closes its copies of our descriptors; ours stay as they are.
+// Beside others, of which the child has none.
+BOOST_AUTO_TEST_CASE(a_forked_child_may_exit_on_any_fiber) {
+    for (bool const on_main : {true, false})
+        weft::run([on_main] {
+            weft::semaphore never(0);
+            auto waiting = weft::spawn([&] { never.acquire(); });
+            auto sleeping = weft::spawn([] { ::usleep(1000); });
+            auto const fork_and_exit = [] {
+                pid_t const child = ::fork();
+                if (child == 0) {
+#if defined(__SANITIZE_ADDRESS__)
+                    __lsan_disable(); // what others hold when a process exits is no leak
+#endif
+                    std::exit(5);
+                }
+                int status = 0;
+                BOOST_TEST(::waitpid(child, &status, 0) == child);
+                BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 5));
+            };
+            weft::this_fiber::yield();
+            if (on_main)
+                fork_and_exit();
+            else
+                weft::spawn(fork_and_exit).join();
+            never.release();
+        });
+}
+
 BOOST_AUTO_TEST_CASE(a_vforked_child_leaves_our_descriptors_alone) {
     weft::run([] {
         auto const sockets = support::unix_pair();
