@@ -62,7 +62,7 @@ inline ssize_t read(int fd, iovec const* parts, int count) noexcept {
 }
 
 inline ssize_t write(int fd, void const* data, std::size_t size) noexcept {
-    return ::syscall(SYS_write, fd, data, size);
+    return system_call(SYS_write, fd, data, size);
 }
 
 inline ssize_t write(int fd, iovec const* parts, int count) noexcept {

@@ -18,7 +18,6 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstddef>
-#include <cstring>
 #include <ctime>
 #include <type_traits>
 #include <utility>
@@ -26,6 +25,7 @@
 #include <weft/detail/call_table.hpp>
 #include <weft/detail/system_call.hpp>
 
+#include "../user_memory.hpp"
 #include "futexes.hpp"
 #include "on_fiber.hpp"
 
@@ -48,20 +48,15 @@ struct argument {
     }
 };
 
-// The kernel's set of signals is shorter than libc's.
-class full_mask {
-public:
-    explicit full_mask(long kernels) noexcept : given_(kernels != 0) {
-        ::sigemptyset(&mask_);
-        if (given_)
-            std::memcpy(&mask_, reinterpret_cast<void const*>(kernels), NSIG / 8);
-    }
-    [[nodiscard]] sigset_t const* get() const noexcept { return given_ ? &mask_ : nullptr; }
+long pass_on(long number, arguments const& a) {
+    return weft::detail::make_system_call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
-private:
-    bool given_;
-    sigset_t mask_{};
-};
+// Only the kernel's part of it is looked at, which is shorter than libc's.
+sigset_t const* mask_at(long address) noexcept { return reinterpret_cast<sigset_t const*>(address); }
+
+// Of another size than its own, the kernel refuses a mask.
+bool is_refused(long mask, long size) noexcept { return mask != 0 && size != NSIG / 8; }
 
 // pselect6's last argument.
 struct mask_and_size {
@@ -96,31 +91,40 @@ long sleep_by_clock(arguments const& a) {
 }
 
 long poll_with_mask(arguments const& a) {
+    if (is_refused(a[3], a[4]))
+        return pass_on(SYS_ppoll, a);
     return ::ppoll(reinterpret_cast<pollfd*>(a[0]), static_cast<nfds_t>(a[1]),
-                   reinterpret_cast<timespec const*>(a[2]), full_mask(a[3]).get());
+                   reinterpret_cast<timespec const*>(a[2]), mask_at(a[3]));
 }
 
 long select_with_mask(arguments const& a) {
-    auto const* const last = reinterpret_cast<mask_and_size const*>(a[5]);
+    mask_and_size last{};
+    if (a[5] != 0 && !weft::detail::copy_in(last, reinterpret_cast<mask_and_size const*>(a[5])))
+        return -1;
+    if (is_refused(last.mask, static_cast<long>(last.size)))
+        return pass_on(SYS_pselect6, a);
     return ::pselect(static_cast<int>(a[0]), reinterpret_cast<fd_set*>(a[1]), reinterpret_cast<fd_set*>(a[2]),
                      reinterpret_cast<fd_set*>(a[3]), reinterpret_cast<timespec const*>(a[4]),
-                     full_mask(last != nullptr ? last->mask : 0).get());
+                     mask_at(last.mask));
 }
 
 long epoll_with_mask(arguments const& a) {
+    if (is_refused(a[4], a[5]))
+        return pass_on(SYS_epoll_pwait, a);
     return ::epoll_pwait(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]), static_cast<int>(a[2]),
-                         static_cast<int>(a[3]), full_mask(a[4]).get());
+                         static_cast<int>(a[3]), mask_at(a[4]));
 }
 
 long epoll_with_mask_and_time(arguments const& a) {
+    if (is_refused(a[4], a[5]))
+        return pass_on(SYS_epoll_pwait2, a);
     return ::epoll_pwait2(static_cast<int>(a[0]), reinterpret_cast<epoll_event*>(a[1]),
-                          static_cast<int>(a[2]), reinterpret_cast<timespec const*>(a[3]),
-                          full_mask(a[4]).get());
+                          static_cast<int>(a[2]), reinterpret_cast<timespec const*>(a[3]), mask_at(a[4]));
 }
 
 long wait_by_id(arguments const& a) {
     if (a[4] != 0) // what the child has used, which no function of libc tells: without waiting
-        return weft::detail::make_system_call(SYS_waitid, a[0], a[1], a[2], a[3], a[4], 0);
+        return pass_on(SYS_waitid, a);
     return ::waitid(static_cast<idtype_t>(a[0]), static_cast<id_t>(a[1]), reinterpret_cast<siginfo_t*>(a[2]),
                     static_cast<int>(a[3]));
 }
@@ -178,6 +182,7 @@ constexpr entry noted_entries[] = {
     {SYS_close_range, [](arguments const& a) { return pass(::close_range, a); }},
     {SYS_dup, [](arguments const& a) { return pass(::dup, a); }},
     {SYS_dup3, [](arguments const& a) { return pass(::dup3, a); }},
+    {SYS_setsockopt, [](arguments const& a) { return pass(::setsockopt, a); }},
     {SYS_fcntl, control},
     {SYS_ioctl, control_device},
 #if defined(SYS_dup2)
@@ -212,5 +217,5 @@ extern "C" long syscall(long number, ...) noexcept {
     va_end(all);
     if (handler* const patched = find(number))
         return patched(given);
-    return weft::detail::make_system_call(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+    return pass_on(number, given);
 }
