@@ -12,7 +12,9 @@
 #include <climits>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -434,14 +436,16 @@ CORNER_CASE(records_in_a_circle) {
         _exit(0);
     }
     TELL(read(reader, buffer.data(), 1));
-    // Until the child waits.
-    std::string const state_file = "/proc/" + std::to_string(child) + "/stat";
-    for (char state = 'R'; state != 'S';) {
-        int const file = open(state_file.c_str(), O_RDONLY);
-        std::array<char, 512> text{};
-        REQUIRE(read(file, text.data(), text.size() - 1) > 0);
-        close(file);
-        state = std::string(text.data()).substr(std::string(text.data()).rfind(')')).at(2);
+    // Until the child waits, by whichever of its threads.
+    std::string const waiter = " " + std::to_string(child) + " ";
+    for (bool waits = false; !waits;) {
+        FILE* const locks = std::fopen("/proc/locks", "r");
+        REQUIRE(locks != nullptr);
+        std::array<char, 256> line{};
+        while (std::fgets(line.data(), line.size(), locks) != nullptr)
+            waits = waits || (std::strstr(line.data(), "->") != nullptr &&
+                              std::strstr(line.data(), waiter.c_str()) != nullptr);
+        std::fclose(locks);
     }
     struct flock section = byte(1);
     TELL(fcntl(fd, F_SETLKW, &section));
