@@ -65,12 +65,12 @@ struct fiber_core {
     std::atomic<park_state> state{park_state::running}; // any thread; the one word that wakers race for
     wake_cause cause = wake_cause::notified;            // written by the winner of that race
     interruption interruptible = interruption::none;    // of the present park
-    cancellation cancels = cancellation::ignored;       // of the present park
     bool sanitizer_pending = false; // a switch to this fiber that AddressSanitizer hasn't been told is over
     int lock_owner = 0;             // who it is to locks that know their owner; see lock_owner.hpp
 
     // -- waiting --
-    wait_reason reason;                // valid while parked
+    cancellation cancels = cancellation::ignored; // of the present park
+    wait_reason reason;                           // valid while parked
     time_point deadline = never;       // of the present park: the call's, or that of a scope around it
     time_point call_deadline = never;  // the call's
     scope_node* scope = nullptr;       // the innermost; see scope.hpp
@@ -103,6 +103,9 @@ struct fiber_core {
     fiber_core& operator=(fiber_core const&) = delete;
     ~fiber_core() = default;
 };
+
+static_assert(offsetof(fiber_core, lock_owner) + sizeof(fiber_core::lock_owner) <= 64,
+              "what every switch touches lies in one cache line");
 
 // The fiber that runs on this thread. Null on a thread that is no worker, and while a worker's scheduler runs:
 // there, a call that would wait must block. Initial-exec, so that a patched call reads it in one instruction.
