@@ -258,6 +258,40 @@ BOOST_AUTO_TEST_CASE(a_handler_ends_a_read) {
     });
 }
 
+// Lines and blocks that the buffer holds a part of only.
+BOOST_AUTO_TEST_CASE(files_are_read_whole) {
+    weft::run([] {
+        stream const file(std::tmpfile());
+        constexpr int lines = 5000;
+        for (int i = 0; i < lines; ++i)
+            BOOST_TEST(std::fprintf(file.get(), "%d and %s\n", i,
+                                    std::string(static_cast<std::size_t>(i % 100), 'x').c_str()) > 0);
+        long const size = std::ftell(file.get());
+        std::rewind(file.get());
+        std::array<char, 200> line{};
+        for (int i = 0; i < lines; ++i) {
+            BOOST_TEST(std::fgets(line.data(), 200, file.get()) == line.data());
+            BOOST_TEST(std::string(line.data()) == std::to_string(i) + " and " +
+                                                       std::string(static_cast<std::size_t>(i % 100), 'x') +
+                                                       "\n");
+        }
+        BOOST_TEST(std::fgets(line.data(), 200, file.get()) == nullptr);
+        std::rewind(file.get());
+        char* grown = nullptr;
+        std::size_t room = 0;
+        int count = 0;
+        while (::getline(&grown, &room, file.get()) > 0)
+            BOOST_TEST(std::atoi(grown) == count++);
+        BOOST_TEST(count == lines);
+        std::free(grown);
+        std::rewind(file.get());
+        BOOST_TEST(std::fgetc(file.get()) == '0');
+        std::string all(static_cast<std::size_t>(size) + 10, '\0');
+        BOOST_TEST(std::fread(all.data(), 1, all.size(), file.get()) == static_cast<std::size_t>(size) - 1);
+        BOOST_TEST(std::feof(file.get()) != 0);
+    });
+}
+
 BOOST_AUTO_TEST_CASE(files_and_memory_are_libcs) {
     weft::run([] {
         stream const file(std::tmpfile());

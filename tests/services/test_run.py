@@ -68,6 +68,27 @@ class TheProgram(unittest.TestCase):
         self.assertEqual(process.communicate(timeout=10)[1], "handled\n")
         self.assertEqual(process.returncode, 1)
 
+    def test_tools_read_and_write_the_same(self):
+        text = "".join(f"{i * 7919 % 10007} line {'x' * (i % 90)}\n" for i in range(20000)) + "no end"
+        tools = (["sort"], ["sort", "-n"], ["sed", "-n", "$="], ["sed", "s/line/LINE/"], ["awk", "{ n += $1 } END { print n, NR }"],
+                 ["grep", "-c", "x"], ["grep", "77"], ["wc"], ["cut", "-c1-5"], ["tr", "a-z", "A-Z"], ["uniq", "-c"], ["tac"], ["rev"],
+                 ["head", "-c", "70001"], ["tail", "-n", "5000"], ["cat", "-n"], ["od", "-c"], ["fold", "-w", "7"], ["paste", "-", "-"],
+                 ["perl", "-ne", "print if /9/"], ["md5sum"], ["xargs", "-n", "500"], ["nl"], ["base64"], ["split", "-n", "l/2/3"])
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "text")
+            path.write_text(text)
+            for tool in tools:
+                if shutil.which(tool[0]) is None:
+                    continue
+                for by_file in (True, False):
+                    with self.subTest(tool=tool, by_file=by_file), open(path, "rb") as file:
+                        how = {"stdin": file} if by_file else {"input": text.encode()}
+                        plain = subprocess.run(tool, capture_output=True, timeout=60, **how)
+                        file.seek(0)
+                        run = subprocess.run([WEFT, "run", *tool], capture_output=True, timeout=60, **how)
+                        self.assertEqual((run.returncode, run.stderr), (plain.returncode, plain.stderr))
+                        self.assertTrue(run.stdout == plain.stdout, "other output than without weft")
+
     def test_a_prompt_is_shown_before_the_answer_is_waited_for(self):
         code = b"""
             #include <stdio.h>

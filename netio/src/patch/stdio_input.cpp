@@ -51,7 +51,7 @@ constexpr libc_function<"__isoc99_vfscanf", int(FILE*, char const*, va_list)> li
 constexpr int in_backup = 0x100; // of _flags: what ungetc() gave back is read, and more may lie behind it
 
 enum class input {
-    libcs,    // libc is to read: it waits for nothing, or for a disk, or has an error to tell
+    libcs,    // libc is to read: it waits for nothing, or for a disk, or has an end or an error to tell
     buffered, // there are bytes in the buffer
     ready,    // one read won't block
     failed,   // the stream's error is set
@@ -98,10 +98,11 @@ input wait_for_input(FILE* stream) noexcept {
     return input::ready;
 }
 
-// As wait_for_input(), with the bytes in the buffer then. `ready` can't be the result; `libcs` at the stream's end, too.
+// As wait_for_input(), with the bytes in the buffer then, those of a disk as well. `ready` can't be the result, and `libcs` is the
+// stream's end.
 input fetch(FILE* stream) noexcept {
     input const found = wait_for_input(stream);
-    if (found != input::ready)
+    if (found == input::buffered || found == input::failed)
         return found;
     stream_lock const lock(stream);
     if (libc_underflow(stream) != EOF)
@@ -173,15 +174,16 @@ std::size_t read_block(void* block, std::size_t size, std::size_t count, FILE* s
     std::size_t total = 0;
     if (__builtin_mul_overflow(size, count, &total) || total == 0 || is_libcs(stream, total, EOF))
         return libc_fread(block, size, count, stream);
+    // Of a file, in the largest pieces that there are.
+    if (waiting_descriptor(stream) < 0)
+        return libc_fread(block, size, count, stream);
     auto* const bytes = static_cast<char*>(block);
     std::size_t got = 0;
-    input const last = read_pieces(stream, total, EOF, [&](char const* piece, std::size_t length) {
+    read_pieces(stream, total, EOF, [&](char const* piece, std::size_t length) {
         std::memcpy(bytes + got, piece, length);
         got += length;
         return true;
     });
-    if (last == input::libcs) // a file's rest, or the end
-        got += libc_fread(bytes + got, 1, total - got, stream);
     return got / size;
 }
 
