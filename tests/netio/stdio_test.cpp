@@ -161,6 +161,36 @@ BOOST_AUTO_TEST_CASE(output_waits_for_a_slow_reader) {
         });
 }
 
+// Others may write lines into the same pipe. One in packet mode shows what went in one write.
+BOOST_AUTO_TEST_CASE(what_is_written_at_once_stays_so) {
+    weft::run([] {
+        std::array<int, 2> ends{};
+        BOOST_REQUIRE(::pipe2(ends.data(), O_DIRECT | O_CLOEXEC) == 0);
+        support::unique_fd const in(ends[0]);
+        std::array<char, 256> memory{};
+        stream const out(::fdopen(ends[1], "w"));
+        BOOST_TEST(std::setvbuf(out.get(), memory.data(), _IOLBF, memory.size()) == 0);
+        auto const packet = [&] {
+            std::array<char, 500> buffer{};
+            ssize_t const n = ::read(in.get(), buffer.data(), buffer.size());
+            return std::string(buffer.data(), static_cast<std::size_t>(n));
+        };
+        std::fputs("begun\n", out.get()); // libc writes a stream's first call at once
+        BOOST_TEST(packet() == "begun\n");
+        std::fputs("a line ", out.get());
+        std::fprintf(out.get(), "of %d parts\nand", 2);
+        BOOST_TEST(packet() == "a line of 2 parts\n");
+        std::fputs(" more\n", out.get());
+        BOOST_TEST(packet() == "and more\n");
+        std::string const longer(300, 'l');
+        std::fputs("12345", out.get());
+        std::fputs(longer.c_str(), out.get());
+        BOOST_TEST(packet() == "12345" + longer.substr(0, 251));
+        std::fflush(out.get());
+        BOOST_TEST(packet() == longer.substr(251));
+    });
+}
+
 // What one call writes stays together, though its fiber waits in between.
 BOOST_AUTO_TEST_CASE(calls_of_several_fibers_take_turns) {
     weft::run([] {

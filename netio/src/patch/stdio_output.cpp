@@ -169,13 +169,13 @@ struct taken_bytes {
     std::size_t size = 0;
 };
 
-// False without memory.
-bool take_buffered(FILE* stream, taken_bytes& taken) noexcept {
+// With room for `more` behind. False without memory.
+bool take_buffered(FILE* stream, std::size_t more, taken_bytes& taken) noexcept {
     stream_lock const lock(stream);
     taken.size = ::__fpending(stream);
     if (taken.size == 0)
         return true;
-    taken.data.reset(new (std::nothrow) char[taken.size]);
+    taken.data.reset(new (std::nothrow) char[taken.size + more]);
     if (taken.data == nullptr)
         return false;
     std::memcpy(taken.data.get(), stream->_IO_write_base, taken.size);
@@ -186,7 +186,7 @@ bool take_buffered(FILE* stream, taken_bytes& taken) noexcept {
 // Like libc, which drops what it could not write.
 bool write_buffered(FILE* stream, int fd) noexcept {
     taken_bytes taken;
-    if (!take_buffered(stream, taken)) {
+    if (!take_buffered(stream, 0, taken)) {
         errno = ENOMEM;
         weft::detail::set_failed(stream);
         return false;
@@ -194,31 +194,38 @@ bool write_buffered(FILE* stream, int fd) noexcept {
     return write_all(stream, fd, {taken.data.get(), taken.size});
 }
 
-// How much of it is to be written at once; the rest fits into the empty buffer.
-std::size_t direct_part(FILE* stream, bytes what) noexcept {
+// How much of it is to be written at once, after the `pending` bytes that are buffered; the rest fits into the empty buffer. As in libc:
+// whole lines, whole buffers, or all.
+std::size_t direct_part(FILE* stream, std::size_t pending, bytes what) noexcept {
     std::size_t const room = buffer_size(stream);
     if (room <= 1)
         return what.size;
-    std::size_t direct = 0;
-    if (::__flbf(stream) != 0)
-        if (void const* const last = ::memrchr(what.data, '\n', what.size))
-            direct = static_cast<std::size_t>(static_cast<char const*>(last) - what.data) + 1;
-    if (what.size - direct >= room)
-        direct = what.size - what.size % room;
-    return direct;
+    void const* const last_end = ::__flbf(stream) != 0 ? ::memrchr(what.data, '\n', what.size) : nullptr;
+    if (last_end == nullptr)
+        return pending + what.size < room ? 0 : (pending + what.size) / room * room - pending;
+    std::size_t const lines = static_cast<std::size_t>(static_cast<char const*>(last_end) - what.data) + 1;
+    return lines + (what.size - lines) / room * room;
 }
 
-// How many of them were written or buffered.
+// How many of them were written or buffered. What was buffered goes with them in one write, so that lines stay whole.
 std::size_t put(FILE* stream, int fd, bytes what) noexcept {
     stream_turn const turn(stream);
     if (stream->_IO_buf_base == nullptr) {
         stream_lock const lock(stream);
         _IO_doallocbuf(stream);
     }
-    if (!write_buffered(stream, fd))
+    std::size_t const direct = direct_part(stream, ::__fpending(stream), what);
+    taken_bytes taken;
+    if (!take_buffered(stream, direct, taken)) {
+        errno = ENOMEM;
+        weft::detail::set_failed(stream);
         return 0;
-    std::size_t const direct = direct_part(stream, what);
-    if (!write_all(stream, fd, {what.data, direct}))
+    }
+    if (taken.size > 0)
+        std::memcpy(taken.data.get() + taken.size, what.data, direct);
+    bytes const all =
+        taken.size > 0 ? bytes{taken.data.get(), taken.size + direct} : bytes{what.data, direct};
+    if (!write_all(stream, fd, all))
         return 0;
     std::size_t const rest = what.size - direct;
     return direct + (rest > 0 ? libc_fwrite(what.data + direct, 1, rest, stream) : 0);
