@@ -50,9 +50,17 @@ long fail(int error) noexcept {
     return -1;
 }
 
-// Up to `most` fibers that wait at `word` for one of `bits`.
+void wake_all_fibers(void const* word) noexcept {
+    lot_guard lot(word);
+    claimed_waiters const woken = lot.take_first(LONG_MAX);
+    lot.unlock();
+    woken.deliver();
+}
+
+// Up to `most` fibers that wait at `word` for one of `bits`. In a signal's handler that has interrupted a look into the lot: all of
+// them, afterwards, as nobody may rely on being woken with a reason.
 long wake_fibers(std::uint32_t const* word, long most, std::uint32_t bits) noexcept {
-    if (waiting_fibers.load(std::memory_order_seq_cst) == 0)
+    if (waiting_fibers.load(std::memory_order_seq_cst) == 0 || defer_in_handler(word, wake_all_fibers))
         return 0;
     claimed_waiters woken;
     {
