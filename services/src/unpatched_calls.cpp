@@ -7,12 +7,14 @@ namespace {
 
 constexpr unpatched_class classes[] = {
     {"wide stdin", unpatched_kind::blocks,
-     "read standard input inside libc, through buffers that can't be seen; wait with poll before, or read bytes", R"(
+     "read standard input inside libc, through buffers that can't be seen; wait with poll before, or read bytes",
+     R"(
         getwchar getwchar_unlocked wscanf vwscanf __isoc99_wscanf __isoc99_vwscanf
         __isoc23_wscanf __isoc23_vwscanf getpass)"},
 
     {"wide stdio", unpatched_kind::by_stream,
-     "read and written inside libc, through buffers that can't be seen; wait with poll before, or read bytes", R"(
+     "read and written inside libc, through buffers that can't be seen; wait with poll before, or read bytes",
+     R"(
         fgetws fgetws_unlocked __fgetws_chk __fgetws_unlocked_chk
         fgetwc fgetwc_unlocked getwc getwc_unlocked __wuflow __wunderflow
         fwscanf vfwscanf __isoc99_fwscanf __isoc99_vfwscanf __isoc23_fwscanf __isoc23_vfwscanf

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdio>
+#include <iterator>
 
 // Addresses only: what the functions take is no matter here, and some names no header declares.
 // NOLINTBEGIN(cppcoreguidelines-macro-usage): names become symbols and strings, which only the preprocessor can do
@@ -20,7 +20,7 @@
 namespace weft::detail {
 namespace {
 
-constexpr std::array calls{
+constexpr patched_call calls[] = {
 #define CALL(name, kind) patched_call{#name, call_kind::kind, &weft_address_of_##name},
 #include "patched_calls.inc"
 #undef CALL
@@ -95,12 +95,13 @@ std::span<patched_call const> patched_calls() noexcept { return calls; }
 char const* first_unpatched_call() noexcept {
     // As another library would find it. RTLD_DEFAULT is where *this* one looks: in itself first, where it is linked so.
     void* const program = ::dlopen(nullptr, RTLD_LAZY);
-    auto const unpatched = std::find_if(calls.begin(), calls.end(), [program](patched_call const& each) {
-        void* const reached = find_call(program, each.name);
-        return reached != reinterpret_cast<void*>(each.address) && !is_the_programs(reached);
-    });
+    auto const unpatched =
+        std::find_if(std::begin(calls), std::end(calls), [program](patched_call const& each) {
+            void* const reached = find_call(program, each.name);
+            return reached != reinterpret_cast<void*>(each.address) && !is_the_programs(reached);
+        });
     ::dlclose(program);
-    return unpatched != calls.end() ? unpatched->name : nullptr;
+    return unpatched != std::end(calls) ? unpatched->name : nullptr;
 }
 
 } // namespace weft::detail

@@ -331,12 +331,14 @@ size_t __fread_unlocked_chk(void* block, size_t room, size_t size, size_t count,
 }
 
 // libc's own other names.
+// NOLINTBEGIN(readability-identifier-naming)
 int _IO_getc(FILE* stream) { return get_character(stream, libc_getc); }
 char* _IO_fgets(char* line, int room, FILE* stream) { return get_line(line, room, stream); }
 char* _IO_gets(char* line) { return gets(line); }
 size_t _IO_fread(void* block, size_t size, size_t count, FILE* stream) {
     return read_block(block, size, count, stream);
 }
+// NOLINTEND(readability-identifier-naming)
 ssize_t __getdelim(char** line, size_t* room, int delimiter, FILE* stream) {
     return get_delimited(line, room, delimiter, stream);
 }

@@ -34,6 +34,7 @@ namespace io = weft::detail::io;
 extern "C" {
 // libc's own, which no header declares.
 int __overflow(FILE* stream, int character);
+// NOLINTNEXTLINE(readability-identifier-naming)
 void _IO_doallocbuf(FILE* stream);
 int __vsnprintf_chk(char* text, std::size_t room, int flag, std::size_t size, char const* format,
                     va_list arguments);
@@ -466,6 +467,7 @@ int __dprintf_chk(int fd, int flag, char const* format, ...) {
 }
 
 // libc's own other names.
+// NOLINTBEGIN(readability-identifier-naming)
 int _IO_putc(int character, FILE* stream) { return putc(character, stream); }
 int _IO_fputs(char const* text, FILE* stream) { return put_text(text, stream); }
 int _IO_puts(char const* text) { return puts(text); }
@@ -490,5 +492,6 @@ int _IO_printf(char const* format, ...) {
     va_end(arguments);
     return result;
 }
+// NOLINTEND(readability-identifier-naming)
 
 } // extern "C"
