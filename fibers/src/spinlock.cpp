@@ -1,4 +1,3 @@
-
 #include <weft/detail/spinlock.hpp>
 #include <weft/detail/system_call.hpp>
 

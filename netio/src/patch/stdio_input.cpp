@@ -215,15 +215,10 @@ ssize_t get_delimited(char** line, std::size_t* room, int delimiter, FILE* strea
     return static_cast<ssize_t>(got);
 }
 
-template <class Libc> int scan(FILE* stream, char const* format, va_list arguments, Libc libc) {
+template <class Libc> int scan(Libc libc, FILE* stream, char const* format, va_list arguments) {
     if (weft::detail::current_fiber != nullptr && on_fiber() && wait_for_input(stream) == input::failed)
         return EOF;
     return libc(stream, format, arguments);
-}
-
-// Calls scan() with what is variable.
-template <class Libc> int scan_with(Libc libc, FILE* stream, char const* format, va_list arguments) {
-    return scan(stream, format, arguments, libc);
 }
 
 } // namespace
@@ -263,23 +258,23 @@ char* gets(char* line) {
 // By the plain names stdio.h calls the standard's.
 int weft_vfscanf(FILE* stream, char const* format, va_list arguments) __asm__("vfscanf");
 int weft_vfscanf(FILE* stream, char const* format, va_list arguments) {
-    return scan_with(libc_vfscanf, stream, format, arguments);
+    return scan(libc_vfscanf, stream, format, arguments);
 }
 int weft_vscanf(char const* format, va_list arguments) __asm__("vscanf");
 int weft_vscanf(char const* format, va_list arguments) {
-    return scan_with(libc_vfscanf, stdin, format, arguments);
+    return scan(libc_vfscanf, stdin, format, arguments);
 }
 int __isoc99_vfscanf(FILE* stream, char const* format, va_list arguments) {
-    return scan_with(libc_isoc99_vfscanf, stream, format, arguments);
+    return scan(libc_isoc99_vfscanf, stream, format, arguments);
 }
 int __isoc99_vscanf(char const* format, va_list arguments) {
-    return scan_with(libc_isoc99_vfscanf, stdin, format, arguments);
+    return scan(libc_isoc99_vfscanf, stdin, format, arguments);
 }
 int weft_scanf(char const* format, ...) __asm__("scanf");
 int weft_scanf(char const* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int const result = scan_with(libc_vfscanf, stdin, format, arguments);
+    int const result = scan(libc_vfscanf, stdin, format, arguments);
     va_end(arguments);
     return result;
 }
@@ -287,21 +282,21 @@ int weft_fscanf(FILE* stream, char const* format, ...) __asm__("fscanf");
 int weft_fscanf(FILE* stream, char const* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int const result = scan_with(libc_vfscanf, stream, format, arguments);
+    int const result = scan(libc_vfscanf, stream, format, arguments);
     va_end(arguments);
     return result;
 }
 int __isoc99_scanf(char const* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int const result = scan_with(libc_isoc99_vfscanf, stdin, format, arguments);
+    int const result = scan(libc_isoc99_vfscanf, stdin, format, arguments);
     va_end(arguments);
     return result;
 }
 int __isoc99_fscanf(FILE* stream, char const* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int const result = scan_with(libc_isoc99_vfscanf, stream, format, arguments);
+    int const result = scan(libc_isoc99_vfscanf, stream, format, arguments);
     va_end(arguments);
     return result;
 }

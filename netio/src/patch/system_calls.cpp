@@ -1,5 +1,6 @@
-// syscall(2), by which programs reach the kernel past libc's other functions. A system call that may wait, or of which weft must know, is made as the
-// patched function of its name makes it. Not reached: system calls by the instruction itself.
+// syscall(2), by which programs reach the kernel past libc's other functions. A system call that may wait, or of which
+// weft must know, is made as the patched function of its name makes it. Not reached: system calls by the instruction
+// itself.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -123,7 +124,7 @@ long epoll_with_mask_and_time(arguments const& a) {
 }
 
 long wait_by_id(arguments const& a) {
-    if (a[4] != 0) // what the child has used, which no function of libc tells: without waiting
+    if (a[4] != 0) // what the child has used, which no function of libc tells: blocks its worker
         return pass_on(SYS_waitid, a);
     return ::waitid(static_cast<idtype_t>(a[0]), static_cast<id_t>(a[1]), reinterpret_cast<siginfo_t*>(a[2]),
                     static_cast<int>(a[3]));
