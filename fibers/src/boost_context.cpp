@@ -108,12 +108,15 @@ void start_context(fiber_core& core) {
     auto const context = fibers::make_worker_context_with_properties(
         fibers::launch::post, link, stack_below_core{&core}, [&core]() noexcept {
             finish_switch(core);
-            core.body(core);
-            core.home->finish(core);
+            while (!core.context_ends) { // so from the start, if the first spawn failed
+                core.type->run(core);
+                core.home->finish(core);
+                core.home->rest(core);
+            }
         });
     core.context = context.get();
+    core.context_alive = true;
     fibers::context::active()->attach(core.context);
-    core.home->make_ready(core);
 }
 
 } // namespace weft::detail

@@ -25,8 +25,8 @@ void release_main_context(fiber_core& core) noexcept;
 void* reserve_top(stack_memory const& stack, std::size_t size, std::size_t alignment,
                   std::size_t offset) noexcept;
 
-// Gives `core`, which lies where reserve_top() said, a context of the calling worker and makes it ready. When it ends,
-// finish() is called on the fiber, and later, once its context is gone, context_ended() by the dispatcher.
+// Gives `core`, which lies where reserve_top() said, a context of the calling worker. It runs one task after the other, with finish()
+// and rest() after each, until its context_ends is set; context_ended() is called by the dispatcher once the context is gone.
 void start_context(fiber_core& core);
 
 // The fiber, which has not ended, is left to itself: Boost's end of the thread doesn't wait for it.

@@ -31,11 +31,7 @@ void cancel_scope::require_own_worker(char const* function) const {
 
 void cancel_scope::cancel(std::string reason) {
     require_own_worker("cancel");
-    if (node_.cancelled)
-        return;
-    node_.cancelled = true;
-    node_.reason = std::move(reason);
-    detail::scope_changed(node_);
+    detail::cancel(node_, std::move(reason));
 }
 
 bool cancel_scope::cancel_called() const noexcept {

@@ -20,11 +20,6 @@ bool win(fiber_core& fiber) noexcept {
     return fiber.state.compare_exchange_strong(expected, park_state::woken, std::memory_order_acq_rel);
 }
 
-fiber_core& fiber_of(inbox_message& message) noexcept {
-    auto const offset = offsetof(fiber_core, remote_wake);
-    return *reinterpret_cast<fiber_core*>(reinterpret_cast<char*>(&message) - offset);
-}
-
 void deliver_wake(inbox_message& message) noexcept {
     fiber_core& fiber = fiber_of(message);
     fiber.home->make_ready(fiber);

@@ -28,7 +28,8 @@ namespace weft::detail {
 #ifdef WEFT_ADDRESS_SANITIZER
 
 inline void start_switch(fiber_core& from, fiber_core& to) noexcept {
-    __sanitizer_start_switch_fiber(from.done ? nullptr : &from.sanitizer_stack, to.stack.low, to.stack.size);
+    __sanitizer_start_switch_fiber(from.context_ends ? nullptr : &from.sanitizer_stack, to.stack.low,
+                                   to.stack.size);
     to.sanitizer_pending = true;
 }
 

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
 
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
@@ -66,15 +69,26 @@ scope_node const* find_cancelled(scope_node const* innermost) noexcept {
     return bounds.deadline != never && bounds.deadline <= clock::now() ? bounds.limiting : nullptr;
 }
 
+void put_inside(scope_node& node, scope_node& parent) noexcept {
+    node.parent = &parent;
+    node.previous = nullptr;
+    node.next = parent.first_child;
+    if (node.next != nullptr)
+        node.next->previous = &node;
+    parent.first_child = &node;
+}
+
+void take_out(scope_node& node) noexcept {
+    (node.previous != nullptr ? node.previous->next : node.parent->first_child) = node.next;
+    if (node.next != nullptr)
+        node.next->previous = node.previous;
+}
+
 void enter_scope(scope_node& node) noexcept {
     fiber_core& self = *current_fiber;
-    node.parent = self.scope;
-    if (node.parent != nullptr) {
+    if (self.scope != nullptr) {
+        put_inside(node, *self.scope);
         unlink_member(self);
-        node.next = node.parent->first_child;
-        if (node.next != nullptr)
-            node.next->previous = &node;
-        node.parent->first_child = &node;
     }
     link_member(self, node);
 }
@@ -84,17 +98,89 @@ void leave_scope(scope_node& node) noexcept {
     unlink_member(self);
     if (node.parent == nullptr)
         return;
-    (node.previous != nullptr ? node.previous->next : node.parent->first_child) = node.next;
-    if (node.next != nullptr)
-        node.next->previous = node.previous;
+    take_out(node);
     link_member(self, *node.parent);
 }
 
 void join_scope(fiber_core& fiber, scope_node& node) noexcept { link_member(fiber, node); }
 
-void part_from_scope(fiber_core& fiber) noexcept {
+void part_from_scopes(fiber_core& fiber) noexcept {
     if (fiber.scope != nullptr)
         unlink_member(fiber);
+    if (fiber.own_scope == nullptr)
+        return;
+    if (fiber.own_scope->parent != nullptr)
+        take_out(*fiber.own_scope);
+    delete std::exchange(fiber.own_scope, nullptr);
+}
+
+scope_node& own_scope_of(fiber_core& fiber) {
+    if (fiber.own_scope != nullptr)
+        return *fiber.own_scope;
+    auto* const own = new scope_node;
+    fiber.own_scope = own;
+    scope_node* outermost = fiber.scope; // of those that it made
+    while (outermost != fiber.base_scope && outermost->parent != fiber.base_scope)
+        outermost = outermost->parent;
+    if (fiber.base_scope != nullptr)
+        put_inside(*own, *fiber.base_scope);
+    if (outermost == fiber.base_scope) {
+        if (fiber.scope != nullptr)
+            unlink_member(fiber);
+        link_member(fiber, *own);
+    } else {
+        if (outermost->parent != nullptr)
+            take_out(*outermost);
+        put_inside(*outermost, *own);
+    }
+    return *own;
+}
+
+void cancel(scope_node& node, std::string reason) {
+    if (node.cancelled)
+        return;
+    node.cancelled = true;
+    node.reason = std::move(reason);
+    scope_changed(node);
+}
+
+namespace {
+
+struct cancel_message : inbox_message {
+    cancel_message(fiber_core& fiber_, std::string reason_) : fiber(fiber_), reason(std::move(reason_)) {
+        add_reference(fiber);
+        deliver = [](inbox_message& message) noexcept {
+            auto* const self = static_cast<cancel_message*>(&message);
+            if (!self->fiber.done)
+                cancel(own_scope_of(self->fiber), std::move(self->reason));
+            release_reference(self->fiber);
+            delete self;
+        };
+    }
+
+    fiber_core& fiber;
+    std::string reason;
+};
+
+} // namespace
+
+void cancel_fiber(fiber_core& fiber, std::string reason) {
+    if (this_worker != nullptr && this_worker->owns(*fiber.stack.pool)) {
+        if (!fiber.done)
+            cancel(own_scope_of(fiber), std::move(reason));
+        return;
+    }
+    auto message = std::make_unique<cancel_message>(fiber, std::move(reason));
+    std::unique_lock lock(fiber.lock);
+    if (fiber.done) {
+        lock.unlock();
+        release_reference(fiber);
+        return;
+    }
+    // Home can't end before it has got the message.
+    worker::posting const posting(*fiber.home);
+    lock.unlock();
+    posting.post(*message.release());
 }
 
 void keep_alone_in_scopes(fiber_core& fiber) noexcept {

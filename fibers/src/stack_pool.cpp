@@ -184,6 +184,14 @@ void stack_pool::trim() noexcept {
     dirty_ = 0;
 }
 
+void stack_pool::trim_below(stack_memory stack, char const* frame) noexcept {
+    if (frame == nullptr) // it has not run
+        return;
+    auto const used = static_cast<std::size_t>(frame - stack.low);
+    if (used > warm_depth)
+        ::madvise(stack.low, (used - warm_depth) & ~(std::size_t{4096} - 1), MADV_DONTNEED);
+}
+
 void stack_pool::abandon() noexcept {
     take_returned();
     std::unique_lock lock(mutex_);

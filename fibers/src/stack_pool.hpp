@@ -44,6 +44,9 @@ public:
     void trim() noexcept;
     [[nodiscard]] bool wants_trim() const noexcept { return dirty_ != 0; }
 
+    // Of a stack that is out, and suspended at `frame`: gives back what lies deeper than a few pages below it.
+    static void trim_below(stack_memory stack, char const* frame) noexcept;
+
     // The worker ends.
     void abandon() noexcept;
 

@@ -3,6 +3,7 @@
 #include <weft/detail/fiber_core.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/park.hpp>
+#include <weft/detail/task.hpp>
 #include <weft/this_fiber.hpp>
 
 namespace weft::this_fiber {
@@ -36,6 +37,10 @@ std::string_view name() noexcept {
 void set_name(std::string_view name) noexcept {
     if (current_fiber != nullptr)
         detail::set_name(*current_fiber, name);
+}
+
+std::stop_token get_stop_token() {
+    return current_fiber != nullptr ? detail::stop_token_of(*current_fiber) : std::stop_token();
 }
 
 } // namespace weft::this_fiber

@@ -19,6 +19,7 @@
 #include <weft/detail/scope.hpp>
 
 #include "boost_context.hpp"
+#include "fiber_end.hpp"
 #include "overflow.hpp"
 #include "worker_group.hpp"
 
@@ -125,54 +126,132 @@ stack_memory worker::allocate_stack(std::size_t size) {
     return stacks_->allocate(size);
 }
 
-std::size_t worker::next_stack_offset() noexcept { return offset_ = (offset_ + offset_step) % offset_limit; }
-
-void worker::link_live(fiber_core& fiber) noexcept {
-    fiber.previous_live = last_live_;
-    (last_live_ != nullptr ? last_live_->next_live : first_live_) = &fiber;
-    last_live_ = &fiber;
+// What a former life may have left otherwise, and the new one doesn't set at once. Not what is in use while the fiber rests.
+static void begin_life(fiber_core& fiber) noexcept {
+    fiber.saved_errno = 0;
+    fiber.done = false;
+    fiber.end = fiber_end::returned;
+    fiber.detached = false;
+    fiber.observed = false;
+    fiber.stop_requested = false;
+    fiber.idle = false;
 }
 
-void worker::unlink_live(fiber_core& fiber) noexcept {
-    (fiber.previous_live != nullptr ? fiber.previous_live->next_live : first_live_) = fiber.next_live;
-    (fiber.next_live != nullptr ? fiber.next_live->previous_live : last_live_) = fiber.previous_live;
+fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
+    std::size_t const usual_size = group_.options.stack_size;
+    bool const reusable =
+        (stack_size == 0 || stack_size == usual_size) && room <= resting_fibers::largest_room;
+    room = resting_fibers::room_for(room);
+    if (reusable)
+        if (fiber_core* const fiber = resting_.pop(room)) {
+            begin_life(*fiber);
+            return *fiber;
+        }
+    stack_memory const stack = allocate_stack(stack_size != 0 ? stack_size : usual_size);
+    offset_ = (offset_ + offset_step) % offset_limit;
+    auto* const fiber =
+        new (reserve_top(stack, sizeof(fiber_core) + room, alignof(fiber_core), offset_)) fiber_core;
+    fiber->home = this;
+    fiber->stack = stack;
+    fiber->room = static_cast<std::uint32_t>(room);
+    fiber->reusable = reusable;
+    ++contexts_;
+    start_context(*fiber);
+    return *fiber;
 }
 
 void worker::start(fiber_core& fiber) noexcept {
     if (live_++ == 0)
         group_.begin_work();
-    link_live(fiber);
-    ++contexts_;
-    start_context(fiber);
+    live_fibers_.push_back(fiber);
+    make_ready(fiber);
 }
 
 void worker::finish(fiber_core& fiber) noexcept {
     timers_.remove(fiber);
-    part_from_scope(fiber);
+    part_from_scopes(fiber);
     fiber.lock.lock();
     fiber.done = true;
-    bool const unobserved = fiber.failed && fiber.detached;
     claimed_waiters const joiners = fiber.joiners.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    done_callback* const callbacks = std::exchange(fiber.callbacks, nullptr);
+    bool const unobserved = fiber.detached;
     fiber.lock.unlock();
     joiners.deliver();
+    if (fiber.observer != nullptr)
+        fiber.observer->ended(*fiber.observer, fiber);
+    if (callbacks != nullptr)
+        run_callbacks(callbacks, fiber);
     if (unobserved)
-        fiber.report_failure(fiber);
+        report_failure(fiber);
+    live_fibers_.erase(fiber);
+    release_reference(fiber);
+    if (!fiber.idle) {
+        held_.push_back(fiber);
+        fiber.held = true;
+    }
     if (orphan_ && live_ == 1)
         exit_on_main(EXIT_SUCCESS); // as a process ends with its last thread
-    unlink_live(fiber);
     if (--live_ == 0)
         group_.end_work();
 }
 
+void worker::rest(fiber_core& fiber) noexcept {
+    if (!fiber.reusable || ending_)
+        fiber.context_ends = true;
+    if (!fiber.context_ends)
+        scheduler_->switch_out();
+}
+
+void worker::life_over(fiber_core& fiber) noexcept {
+    fiber.idle = true;
+    if (fiber.held) {
+        held_.erase(fiber);
+        fiber.held = false;
+    }
+    if (!fiber.context_alive)
+        stacks_->release(fiber.stack);
+    else if (!fiber.reusable || ending_ || !resting_.push(fiber))
+        end_context(fiber);
+}
+
+// The fiber is at rest, or about to be.
+void worker::end_context(fiber_core& fiber) noexcept {
+    if (fiber.context_ends)
+        return;
+    fiber.context_ends = true;
+    if (&scheduler_->running() != &fiber)
+        make_ready(fiber);
+}
+
 void worker::context_ended(fiber_core& fiber) noexcept {
     --contexts_;
-    release_reference(fiber);
+    fiber.lock.lock();
+    fiber.context_alive = false;
+    fiber.lock.unlock();
+    if (fiber.held) {
+        held_.erase(fiber);
+        fiber.held = false;
+    }
+    if (fiber.idle)
+        stacks_->release(fiber.stack);
+}
+
+void worker::end_contexts() noexcept {
+    ending_ = true;
+    for (fiber_core* each = resting_.take_cold(true); each != nullptr;) {
+        fiber_core& fiber = *each;
+        each = each->next_live;
+        end_context(fiber);
+    }
+    for (fiber_core* each = held_.first(); each != nullptr; each = each->next_live)
+        end_context(*each);
 }
 
 void worker::serve() noexcept {
     begin_park(main_);
     if (!stopping_ || !cancel_park(main_))
         park({.operation = "until every fiber has ended"}, never);
+    end_contexts();
     // Ended fibers are freed by the dispatcher.
     while (contexts_ > 0)
         yield();
@@ -183,15 +262,24 @@ void worker::stop() noexcept {
     wake(main_, wake_cause::notified);
 }
 
-time_point worker::trim_stacks() noexcept {
-    if (!stacks_->wants_trim())
+time_point worker::trim_memory() noexcept {
+    if (!stacks_->wants_trim() && !resting_.wants_trim())
         return never;
     time_point const now = clock::now();
     if (now < next_trim_)
         return next_trim_;
-    stacks_->trim();
     next_trim_ = now + trim_interval;
-    return never;
+    stacks_->trim();
+    fiber_core* each = resting_.take_cold(false);
+    resting_.for_each([](fiber_core const& fiber) { stack_pool::trim_below(fiber.stack, fiber.frame); });
+    if (each == nullptr)
+        return never;
+    while (each != nullptr) {
+        fiber_core& fiber = *each;
+        each = each->next_live;
+        end_context(fiber);
+    }
+    return time_point::min(); // they are ready
 }
 
 void worker::deliver() noexcept {
@@ -214,23 +302,35 @@ void worker::wait_until(time_point deadline) noexcept {
     if (!sleeping_.compare_exchange_strong(expected, sleep_state::asleep, std::memory_order_seq_cst))
         deadline = time_point::min();
     else
-        deadline = std::min({deadline, timers_.next(), trim_stacks()});
+        deadline = std::min({deadline, timers_.next(), trim_memory()});
     engine_->poll(deadline);
     sleeping_.exchange(sleep_state::awake, std::memory_order_seq_cst);
     deliver();
 }
 
 void worker::post(inbox_message& message) noexcept {
-    // Keeps the worker from ending before the last line, though the message may be delivered before it.
-    posting_.fetch_add(1, std::memory_order_relaxed);
-    inbox_.push(message);
-    notify();
-    posting_.fetch_sub(1, std::memory_order_release);
+    // The message may be delivered, and the worker be about to end, before notify().
+    posting(*this).post(message);
+}
+
+void worker::posting::post(inbox_message& message) const noexcept {
+    target_.inbox_.push(message);
+    target_.notify();
 }
 
 void worker::notify() noexcept {
     if (sleeping_.exchange(sleep_state::notified, std::memory_order_seq_cst) == sleep_state::asleep)
         engine_->notify();
+}
+
+// Of those that can be resumed.
+template <class Visitor> void worker::for_each_context(Visitor visit) const {
+    for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
+        visit(*each);
+    for (fiber_core* each = held_.first(); each != nullptr; each = each->next_live)
+        if (!each->context_ends)
+            visit(*each);
+    resting_.for_each(visit);
 }
 
 void worker::abandon_fibers() noexcept {
@@ -243,8 +343,7 @@ void worker::abandon_fibers() noexcept {
         std::fflush(nullptr);
         ::_exit(EXIT_FAILURE);
     }
-    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
-        detach_context(*each);
+    for_each_context([](fiber_core& fiber) { detach_context(fiber); });
     current_fiber = nullptr;
     this_worker = nullptr;
     scheduler_->forget_ready();
@@ -280,7 +379,7 @@ fiber_core* worker::choose_interrupted(std::uint8_t flags) noexcept {
         return &main_;
     if ((flags & while_idle) == 0)
         return nullptr;
-    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
+    for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (waits(*each))
             return each;
     return nullptr;
@@ -299,11 +398,12 @@ void worker::survive_fork() noexcept {
     std::size_t const alive = orphan_ ? 1 : 0;
     contexts_ -= live_ - alive; // the rest has ended, and waits to be freed
     live_ = alive;
-    for (fiber_core* each = first_live_; each != nullptr; each = each->next_live)
+    for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (each != &self)
             detach_context(*each); // exit() ends Boost's scheduler, which would wait for them
-    self.next_live = self.previous_live = nullptr;
-    first_live_ = last_live_ = orphan_ ? &self : nullptr;
+    live_fibers_ = {};
+    if (orphan_)
+        live_fibers_.push_back(self);
     self.timer_due = never;
     keep_alone_in_scopes(self);
     timers_.clear();

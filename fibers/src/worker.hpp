@@ -12,7 +12,9 @@
 #include <weft/detail/fiber_core.hpp>
 #include <weft/engine.hpp>
 
+#include "fiber_list.hpp"
 #include "inbox.hpp"
+#include "resting_fibers.hpp"
 #include "scheduler.hpp"
 #include "stack_pool.hpp"
 #include "timer_queue.hpp"
@@ -41,11 +43,13 @@ public:
     [[nodiscard]] std::uint64_t next_id() noexcept;
 
     // -- the life of a fiber --
-    stack_memory allocate_stack(std::size_t size);
     [[nodiscard]] bool owns(stack_pool const& pool) const noexcept { return stacks_ == &pool; }
-    [[nodiscard]] std::size_t next_stack_offset() noexcept;
+    // A fiber whose life begins, with `room` bytes for a task; stack_size 0: the usual. Throws std::system_error without memory.
+    fiber_core& obtain_fiber(std::size_t stack_size, std::size_t room);
     void start(fiber_core& fiber) noexcept;
-    void finish(fiber_core& fiber) noexcept;        // on the fiber: its body has returned
+    void finish(fiber_core& fiber) noexcept;        // on the fiber: its function has returned
+    void rest(fiber_core& fiber) noexcept;          // on the fiber: until its next life, or it is to end
+    void life_over(fiber_core& fiber) noexcept;     // nobody refers to it any more
     void context_ended(fiber_core& fiber) noexcept; // on the dispatcher: its context is gone
 
     // -- switching --
@@ -62,6 +66,22 @@ public:
 
     // -- any thread, while the group runs --
     void post(inbox_message& message) noexcept;
+
+    // Keeps the worker from ending while a message is under way to it.
+    class posting {
+    public:
+        explicit posting(worker& target) noexcept : target_(target) {
+            target.posting_.fetch_add(1, std::memory_order_relaxed);
+        }
+        posting(posting const&) = delete;
+        posting& operator=(posting const&) = delete;
+        ~posting() { target_.posting_.fetch_sub(1, std::memory_order_release); }
+
+        void post(inbox_message& message) const noexcept;
+
+    private:
+        worker& target_;
+    };
     void notify() noexcept;
 
     // On the worker's own thread: serve() is to return.
@@ -92,18 +112,22 @@ private:
     void deliver() noexcept;
     void deliver_interrupts() noexcept;
     [[nodiscard]] fiber_core* choose_interrupted(std::uint8_t flags) noexcept;
-    void link_live(fiber_core& fiber) noexcept;
-    void unlink_live(fiber_core& fiber) noexcept;
-    [[nodiscard]] time_point trim_stacks() noexcept;
+    stack_memory allocate_stack(std::size_t size);
+    void end_context(fiber_core& fiber) noexcept;
+    void end_contexts() noexcept;
+    template <class Visitor> void for_each_context(Visitor visit) const;
+    [[nodiscard]] time_point trim_memory() noexcept;
 
     worker_group& group_;
     std::size_t const index_;
     std::uint64_t ids_ = 0;
-    std::size_t live_ = 0;             // fibers whose body has not returned, without main
-    fiber_core* first_live_ = nullptr; // those, oldest first
-    fiber_core* last_live_ = nullptr;
+    std::size_t live_ = 0;   // fibers whose function has not returned, without main
+    fiber_list live_fibers_; // those
+    fiber_list held_;        // ended ones that still have a context, and are referred to
+    resting_fibers resting_;
     std::size_t contexts_ = 0; // fibers whose context is not gone, without main
     std::size_t offset_ = 0;
+    bool ending_ = false; // contexts are not kept any more
     bool stopping_ = false;
     bool guards_stacks_ = false;
     bool orphan_ = false; // a forked process that main is not part of

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <stop_token>
 #include <string_view>
 
 #include <weft/clock.hpp>
@@ -30,5 +31,10 @@ template <class Rep, class Period> void sleep_for(std::chrono::duration<Rep, Per
 
 // Renames the running fiber; cut to 31 bytes. Nothing happens on a thread that is no worker.
 void set_name(std::string_view name) noexcept;
+
+// Says whether somebody has asked the running fiber to stop: fiber::request_stop(), or its handle's destructor. Works with std::stop_callback.
+// On a thread that is no worker: a token for which nobody ever will.
+[[nodiscard]] std::stop_token get_stop_token();
+[[nodiscard]] inline bool stop_requested() { return get_stop_token().stop_requested(); }
 
 } // namespace weft::this_fiber

@@ -1,8 +1,10 @@
 // fiber_core: what the runtime knows of one fiber.
 //
-// It lies at the top of the fiber's own stack, so a spawn allocates nothing beside the stack, and it stays valid
-// until the last reference is gone: one is the running fiber's, one the fiber<R> handle's. The result lives right
-// behind it (see task.hpp), which is why the stack is kept that long too.
+// It lies at the top of the fiber's own stack, with the function and its result (task.hpp) right behind it, so a spawn allocates
+// nothing beside the stack. It stays valid until the last reference is gone: one is the running fiber's, one the handle's.
+//
+// A fiber whose function has ended is *at rest*: its stack, its context and its fiber_core are kept for the next spawn, which then
+// costs no more than filling in the fields of a life. So a fiber_core has many lives, each with an id of its own.
 //
 // Threads: fields belong to the fiber's home worker unless they say otherwise. A fiber never leaves its worker.
 #pragma once
@@ -10,6 +12,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <source_location>
+#include <stop_token>
 #include <string_view>
 
 #include <weft/clock.hpp>
@@ -27,6 +31,10 @@ class worker;
 class stack_pool;
 struct fiber_core;
 struct scope_node;
+struct task_outcome;
+struct done_callback;
+struct fiber_locals;
+struct no_switch_region;
 
 // A unit of work handed to a worker from any thread; lives until `deliver` has been called, on the worker's
 // thread but on no fiber.
@@ -50,6 +58,20 @@ struct stack_memory {
     char* low = nullptr;
     std::size_t size = 0;
 };
+
+// What is done with the function behind a fiber_core, whose type only its spawn knew.
+struct task_type {
+    void (*run)(fiber_core& fiber) noexcept;     // calls the function, keeps its result
+    void (*destroy)(fiber_core& fiber) noexcept; // ends the task's lifetime
+};
+
+// Who is told when a fiber has ended, on its worker: a task group.
+struct end_observer {
+    void (*ended)(end_observer& self, fiber_core& fiber) noexcept;
+};
+
+// How a life ended.
+enum class fiber_end : std::uint8_t { returned, failed, cancelled };
 
 struct fiber_core {
     static constexpr std::size_t name_capacity = 32;
@@ -80,23 +102,41 @@ struct fiber_core {
     std::size_t timer_slot = 0;      // valid while timer_due != never
     void* sanitizer_stack = nullptr; // AddressSanitizer's fake stack while switched out
 
-    // -- the rest of a life --
-    inbox_message remote_wake; // queued in home's inbox by the one waker that won, if on another thread
-    spinlock lock;             // guards `done` and `joiners`
-    bool done = false;         // any thread, under `lock`
-    bool failed = false;       // valid once done: the body ended by an exception
-    bool detached = false;     // under `lock`: no handle will ask for the result
-    wait_list joiners;         // any thread, under `lock`
+    no_switch_region const* no_switch = nullptr; // the innermost that it is in
+
+    // -- a life: from a spawn until nobody refers to it --
+    spinlock lock;                           // guards the fields that say so
+    bool done = false;                       // any thread, under `lock`
+    fiber_end end = fiber_end::returned;     // valid once done
+    bool detached = false;                   // under `lock`: no handle will ask for the result
+    bool observed = false;                   // under `lock`: the failure has been given to somebody
+    wait_list joiners;                       // any thread, under `lock`
+    done_callback* callbacks = nullptr;      // any thread, under `lock`
+    std::stop_source stop{std::nostopstate}; // any thread, under `lock`; has a state once it was asked for
+    bool stop_requested = false;             // any thread, under `lock`
     std::atomic<std::uint32_t> references{1};
     std::uint64_t id = 0;
-    fiber_core* next_live = nullptr; // of the worker's fibers whose body has not returned, oldest first
+    std::uint64_t parent = 0;         // the spawner's id; 0: none
+    std::source_location site;        // of the spawn
+    scope_node* base_scope = nullptr; // where it was spawned into: a task group's
+    scope_node* own_scope = nullptr;  // around all of its life; made when it is needed, see cancel_fiber()
+    end_observer* observer = nullptr;
+    fiber_locals* locals = nullptr;
+    fiber_core* next_live = nullptr; // of the list of the worker's that it is in, if any
     fiber_core* previous_live = nullptr;
-    void (*body)(fiber_core&) noexcept = nullptr;    // runs the user's function, keeps its result
-    void (*destroy)(fiber_core&) noexcept = nullptr; // ends the lifetime of the enclosing task
-    // tells of an exception that nobody will get
-    void (*report_failure)(fiber_core const&) noexcept = nullptr;
-    stack_memory stack;
+    task_type const* type = nullptr;
+    task_outcome* task = nullptr;  // behind this
     char name[name_capacity] = {}; // terminated; longer names are cut
+
+    // -- all lives: the stack and the context that they run on --
+    inbox_message remote_wake; // queued in home's inbox by the one waker that won, if on another thread
+    stack_memory stack;
+    std::uint32_t room = 0;     // bytes for a task
+    bool reusable = false;      // of the usual sizes: may come to rest
+    bool context_alive = false; // written under `lock`
+    bool held = false;          // in the worker's list of ended fibers that a handle still refers to
+    bool idle = false;          // the life is over
+    bool context_ends = false;  // it won't be switched to again
 
     fiber_core() = default;
     fiber_core(fiber_core const&) = delete;
@@ -113,9 +153,11 @@ extern __thread fiber_core* current_fiber __attribute__((tls_model("initial-exec
 
 void set_name(fiber_core& fiber, std::string_view name) noexcept;
 
-void add_reference(fiber_core& fiber) noexcept;
+// The fiber whose `remote_wake` it is.
+fiber_core& fiber_of(inbox_message& message) noexcept;
 
-// Any thread. The last one destroys the task and gives back the stack.
+// Of the present life. Any thread. The last one destroys the task, and the stack serves another.
+void add_reference(fiber_core& fiber) noexcept;
 void release_reference(fiber_core& fiber) noexcept;
 
 } // namespace weft::detail

@@ -10,9 +10,8 @@ namespace weft::detail {
 
 // Of a call of weft's own: nothing is thrown while an exception is in flight, so then it waits to its end.
 inline cancellation own_cancellation() noexcept {
-    return current_fiber != nullptr && current_fiber->scope != nullptr && std::uncaught_exceptions() == 0
-               ? cancellation::heeded
-               : cancellation::ignored;
+    return current_fiber != nullptr && std::uncaught_exceptions() == 0 ? cancellation::heeded
+                                                                       : cancellation::ignored;
 }
 
 [[noreturn]] void throw_cancelled();
@@ -20,7 +19,8 @@ inline cancellation own_cancellation() noexcept {
 // With what a waiting call of weft's own begins: throws weft::cancelled if the fiber is; else what its waits are to heed.
 inline cancellation begin_own_wait() {
     cancellation const cancels = own_cancellation();
-    if (cancels == cancellation::heeded && find_cancelled(current_fiber->scope) != nullptr)
+    if (cancels == cancellation::heeded && current_fiber->scope != nullptr &&
+        find_cancelled(current_fiber->scope) != nullptr)
         throw_cancelled();
     return cancels;
 }

@@ -4,6 +4,9 @@
 // the fiber is about to wait, and when a scope that concerns a waiting fiber is cancelled or moves its deadline. So nothing of it is
 // kept anywhere else, and a fiber without a scope pays one comparison a wait.
 //
+// Around the scopes that a fiber makes lies what it was spawned into (a task group's scope, or nothing), and between the two, if somebody
+// cancels the fiber as such, a scope of its own.
+//
 // Threads: a tree belongs to one worker.
 #pragma once
 
@@ -41,9 +44,25 @@ scope_node const* find_cancelled(scope_node const* innermost) noexcept;
 void enter_scope(scope_node& node) noexcept;
 void leave_scope(scope_node& node) noexcept;
 
-// A fiber that has no scope yet joins one, or leaves the one that it has: task groups.
+// `node` becomes a child of `parent`, with no fiber in it yet, until take_out(): a task group's.
+void put_inside(scope_node& node, scope_node& parent) noexcept;
+void take_out(scope_node& node) noexcept;
+
+// A fiber that is about to begin belongs to `node`: where it was spawned into.
 void join_scope(fiber_core& fiber, scope_node& node) noexcept;
-void part_from_scope(fiber_core& fiber) noexcept;
+
+// A fiber ends: it leaves that scope, and the one of its own.
+void part_from_scopes(fiber_core& fiber) noexcept;
+
+// The scope around all that the fiber does from now on, other than the one it was spawned into. Made when it is first asked for; throws
+// std::bad_alloc. On the fiber's worker, as long as it hasn't ended.
+scope_node& own_scope_of(fiber_core& fiber);
+
+// Cancels that scope, from any thread. Nothing if the fiber has ended. Throws std::bad_alloc.
+void cancel_fiber(fiber_core& fiber, std::string reason);
+
+// Cancels `node`, on its worker; the first reason stays.
+void cancel(scope_node& node, std::string reason);
 
 // In the child of a fork: of all fibers, `fiber` is left.
 void keep_alone_in_scopes(fiber_core& fiber) noexcept;

@@ -1,9 +1,12 @@
-// task: a fiber_core with the user's function and its result behind it. See fiber_core.hpp for its lifetime.
+// task: a fiber's function and its result. It lies right behind the fiber_core, whose lifetime it shares: see there.
 #pragma once
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <source_location>
+#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -13,9 +16,14 @@
 
 namespace weft::detail {
 
-// A stack of the calling worker, and the place on it for a task.
+// What every task begins with, whatever its type.
+struct task_outcome {
+    std::exception_ptr failure; // valid once the fiber has ended: what left the function
+};
+
+// A fiber at rest, or a new one, of the calling worker, and the place behind it for a task.
 struct launch_site {
-    stack_memory stack;
+    fiber_core* fiber = nullptr;
     void* place = nullptr;
 };
 
@@ -23,85 +31,106 @@ struct launch_site {
 launch_site prepare_launch(spawn_options const& options, std::size_t size, std::size_t alignment);
 void abandon_launch(launch_site const& site) noexcept;
 
-// Makes the task at site.place ready to run.
-void launch(launch_site const& site, fiber_core& core, spawn_options const& options) noexcept;
+// Where a fiber comes from, and who cares for it.
+struct origin {
+    std::source_location site;
+    scope_node* scope = nullptr; // it is cancelled with
+    end_observer* observer = nullptr;
+};
 
-// Waits, on a fiber or a plain thread, until the fiber has ended. std::system_error (resource_deadlock_would_occur)
-// if it is the caller. With `cancels`: weft::cancelled, if the calling fiber is.
-void join(fiber_core& fiber, cancellation cancels);
-void detach(fiber_core& fiber) noexcept;
+// Makes the task at `site.place` ready to run, with one reference more than its own: the caller's.
+void launch(launch_site const& site, task_type const& type, task_outcome& task, spawn_options const& options,
+            origin const& from);
 
-// Hands an exception that nobody will get to run_options::on_unhandled.
-void report_unhandled(fiber_core const& fiber, std::exception_ptr const& failure) noexcept;
+// What the running fiber's function was ended by: `failure`, and how that counts.
+void end_by_exception(fiber_core& fiber, task_outcome& task) noexcept;
 
 // What get() throws of a fiber that was ended before it had a result.
 std::exception_ptr no_result() noexcept;
 
-template <class R> struct task_result : fiber_core {
+// The running fiber's stop token.
+std::stop_token stop_token_of(fiber_core& fiber);
+
+// What function() returns; one that takes a std::stop_token is given the fiber's.
+template <class F> decltype(auto) call_task(F& function, fiber_core& fiber) {
+    if constexpr (std::is_invocable_v<F&, std::stop_token>)
+        return function(stop_token_of(fiber));
+    else
+        return function();
+}
+template <class F> using call_result = decltype(call_task(std::declval<F&>(), std::declval<fiber_core&>()));
+
+template <class R> struct task_result : task_outcome {
     using stored =
         std::conditional_t<std::is_void_v<R>, std::nullptr_t,
                            std::conditional_t<std::is_reference_v<R>, std::remove_reference_t<R>*, R>>;
 
     std::optional<stored> value;
-    std::exception_ptr failure;
 
-    // Once done: the value or the exception, moved out.
+    // Once ended without failure: the value, moved out.
     R take() {
-        if (failure)
-            std::rethrow_exception(std::exchange(failure, nullptr));
         if constexpr (std::is_reference_v<R>) {
-            return **value;
+            return static_cast<R>(**value);
         } else if constexpr (!std::is_void_v<R>) {
             R taken = std::move(*value);
             value.reset();
             return taken;
         }
     }
-
-    // Once done: nobody wants the result. The stack that it lies on may be needed a little longer.
-    void discard() noexcept {
-        value.reset();
-        failure = nullptr;
-    }
 };
 
-template <class F> struct task final : task_result<std::invoke_result_t<F&>> {
-    using result = std::invoke_result_t<F&>;
+template <class F> struct task final : task_result<call_result<F>> {
+    using result = call_result<F>;
 
-    explicit task(F&& f) : function(std::move(f)) {
-        this->body = [](fiber_core& core) noexcept { static_cast<task&>(core).run(); };
-        this->destroy = [](fiber_core& core) noexcept { static_cast<task&>(core).~task(); };
-        this->report_failure = [](fiber_core const& core) noexcept {
-            report_unhandled(core, static_cast<task const&>(core).failure);
-        };
-    }
+    explicit task(F&& f) : function(std::move(f)) {}
 
     // What the function captured ends with the fiber, not with the handle.
-    void run() noexcept {
+    void run(fiber_core& fiber) noexcept {
         try {
             if constexpr (std::is_void_v<result>) {
-                (*function)();
+                call_task(*function, fiber);
                 this->value.emplace(nullptr);
             } else if constexpr (std::is_reference_v<result>) {
-                this->value.emplace(&(*function)());
+                this->value.emplace(std::addressof(call_task(*function, fiber)));
             } else {
-                this->value.emplace((*function)());
+                this->value.emplace(call_task(*function, fiber));
             }
-            function.reset();
         } catch (fiber_exit const&) {
             if constexpr (std::is_void_v<result>)
                 this->value.emplace(nullptr);
             else
                 this->failure = no_result();
-            function.reset();
         } catch (...) {
-            this->failure = std::current_exception();
-            this->failed = true;
-            function.reset();
+            end_by_exception(fiber, *this);
         }
+        function.reset();
     }
+
+    static task& of(fiber_core& fiber) noexcept { return static_cast<task&>(*fiber.task); }
+
+    static constexpr task_type type{
+        .run = [](fiber_core& fiber) noexcept { of(fiber).run(fiber); },
+        .destroy = [](fiber_core& fiber) noexcept { of(fiber).~task(); },
+    };
 
     std::optional<F> function;
 };
+
+// Starts `function` as a fiber of the calling worker; the reference that comes with it is the caller's.
+template <class F> fiber_core* start(spawn_options const& options, F&& function, origin const& from) {
+    using task_of = task<std::decay_t<F>>;
+    static_assert(alignof(task_of) <= 256,
+                  "a fiber's function can't be aligned more strictly than 256 bytes");
+    launch_site const site = prepare_launch(options, sizeof(task_of), alignof(task_of));
+    task_of* made = nullptr;
+    try {
+        made = new (site.place) task_of(std::decay_t<F>(std::forward<F>(function)));
+    } catch (...) {
+        abandon_launch(site);
+        throw;
+    }
+    launch(site, task_of::type, *made, options, from);
+    return site.fiber;
+}
 
 } // namespace weft::detail
