@@ -9,6 +9,7 @@
 #include <boost/fiber/properties.hpp>
 
 #include <weft/detail/lock_owner.hpp>
+#include <weft/detail/scope.hpp>
 
 #include "sanitizer.hpp"
 #include "worker.hpp"
@@ -36,6 +37,9 @@ struct stack_link final : core_link {
 
 struct adopted_fiber final : core_link {
     explicit adopted_fiber(fibers::context* context) : core_link(context, &own_core) {}
+    adopted_fiber(adopted_fiber const&) = delete;
+    adopted_fiber& operator=(adopted_fiber const&) = delete;
+    ~adopted_fiber() override { part_from_scopes(own_core); }
 
     fiber_core own_core;
 };

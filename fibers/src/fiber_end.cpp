@@ -5,22 +5,8 @@
 #include <weft/detail/task.hpp>
 
 #include "unhandled.hpp"
-#include "worker.hpp"
-#include "worker_group.hpp"
 
 namespace weft::detail {
-namespace {
-
-void report(fiber_core const& fiber, std::exception_ptr const& failure) noexcept {
-    // Not fiber.home: a handle may outlive its run.
-    if (this_worker != nullptr)
-        this_worker->group().options.on_unhandled(fiber.name, failure);
-    else
-        print_unhandled(fiber.name, failure);
-}
-
-} // namespace
-
 void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept {
     done_callback* next = nullptr;
     while (latest != nullptr) {
@@ -32,15 +18,16 @@ void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept {
         try {
             each->function(fiber.task->failure);
         } catch (...) {
-            report(fiber, std::current_exception());
+            report_unhandled(fiber.name, std::current_exception());
         }
         delete each;
     }
 }
 
 void report_failure(fiber_core const& fiber) noexcept {
+    // Not fiber.home's: a handle may outlive its run.
     if (fiber.end == fiber_end::failed && fiber.task->failure)
-        report(fiber, fiber.task->failure);
+        report_unhandled(fiber.name, fiber.task->failure);
 }
 
 } // namespace weft::detail

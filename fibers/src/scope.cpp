@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include <weft/detail/own_wait.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
 
@@ -93,8 +94,15 @@ void enter_scope(scope_node& node) noexcept {
     link_member(self, node);
 }
 
+void move_into(scope_node& node) noexcept {
+    unlink_member(*current_fiber);
+    link_member(*current_fiber, node);
+}
+
 void leave_scope(scope_node& node) noexcept {
     fiber_core& self = *current_fiber;
+    if (node.first_child != nullptr)
+        fail_misuse("weft::cancel_scope: left before a task group that was made in it");
     unlink_member(self);
     if (node.parent == nullptr)
         return;

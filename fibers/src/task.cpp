@@ -56,14 +56,24 @@ void launch(launch_site const& site, task_type const& type, task_outcome& task, 
     this_worker->start(fiber);
 }
 
-void end_by_exception(fiber_core& fiber, task_outcome& task) noexcept {
+std::exception_ptr failure_in_flight() noexcept {
     try {
         throw;
     } catch (cancelled const& by) {
-        fiber.end = fiber_end::cancelled;
-        task.failure = std::make_exception_ptr(fiber_cancelled(fiber.name, by.reason()));
+        return std::make_exception_ptr(fiber_cancelled(current_fiber->name, by.reason()));
     } catch (...) {
-        fiber.end = fiber_end::failed;
+        return std::current_exception();
+    }
+}
+
+void end_by_exception(fiber_core& fiber, task_outcome& task) noexcept {
+    fiber.end = fiber_end::failed;
+    try {
+        throw;
+    } catch (cancelled const&) {
+        fiber.end = fiber_end::cancelled;
+        task.failure = failure_in_flight();
+    } catch (...) {
         task.failure = std::current_exception();
     }
 }

@@ -7,8 +7,10 @@
 #include <string>
 #include <typeinfo>
 
+#include "worker.hpp"
+#include "worker_group.hpp"
+
 namespace weft::detail {
-namespace {
 
 std::string describe(std::exception_ptr const& exception) {
     try {
@@ -24,7 +26,12 @@ std::string describe(std::exception_ptr const& exception) {
     }
 }
 
-} // namespace
+void report_unhandled(std::string_view fiber, std::exception_ptr const& exception) noexcept {
+    if (this_worker != nullptr)
+        this_worker->group().options.on_unhandled(fiber, exception);
+    else
+        print_unhandled(fiber, exception);
+}
 
 void print_unhandled(std::string_view fiber, std::exception_ptr const& exception) {
     std::string const text = describe(exception);

@@ -17,6 +17,8 @@
 #include <weft/detail/lock_owner.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
+#include <weft/detail/task.hpp>
+#include <weft/fiber_handle.hpp>
 
 #include "boost_context.hpp"
 #include "fiber_end.hpp"
@@ -100,6 +102,7 @@ worker::~worker() {
     inbox_.deliver();
     this_worker = nullptr;
     timers_.remove(main_);
+    part_from_scopes(main_);
     scheduler_->retire();
     boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
     release_main_context(main_);
@@ -391,6 +394,16 @@ void worker::deliver_interrupts() noexcept {
         wake(*fiber, wake_cause::interrupted);
 }
 
+// Whoever waits for it in the child of a fork is told that it has ended.
+static void vanish(fiber_core& fiber) noexcept {
+    fiber.task->failure = std::make_exception_ptr(
+        fiber_cancelled(fiber.name, "it is not part of the process that a fork by another fiber made"));
+    fiber.end = fiber_end::cancelled;
+    fiber.done = true;
+    if (fiber.observer != nullptr)
+        fiber.observer->ended(*fiber.observer, fiber);
+}
+
 // What the other fibers held, their stacks included, is left as it is: as a thread's memory is, after a fork by another.
 void worker::survive_fork() noexcept {
     fiber_core& self = *current_fiber;
@@ -399,8 +412,10 @@ void worker::survive_fork() noexcept {
     contexts_ -= live_ - alive; // the rest has ended, and waits to be freed
     live_ = alive;
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
-        if (each != &self)
+        if (each != &self) {
             detach_context(*each); // exit() ends Boost's scheduler, which would wait for them
+            vanish(*each);
+        }
     live_fibers_ = {};
     if (orphan_)
         live_fibers_.push_back(self);

@@ -48,6 +48,9 @@ void leave_scope(scope_node& node) noexcept;
 void put_inside(scope_node& node, scope_node& parent) noexcept;
 void take_out(scope_node& node) noexcept;
 
+// The calling fiber's innermost scope is `node` from now on, which is next to its present one in the tree.
+void move_into(scope_node& node) noexcept;
+
 // A fiber that is about to begin belongs to `node`: where it was spawned into.
 void join_scope(fiber_core& fiber, scope_node& node) noexcept;
 

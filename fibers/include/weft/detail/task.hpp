@@ -42,7 +42,10 @@ struct origin {
 void launch(launch_site const& site, task_type const& type, task_outcome& task, spawn_options const& options,
             origin const& from);
 
-// What the running fiber's function was ended by: `failure`, and how that counts.
+// What others are to see of the exception being handled, which ends the running fiber's function: of weft::cancelled, fiber_cancelled.
+std::exception_ptr failure_in_flight() noexcept;
+
+// That exception has ended it: `failure`, and how it counts.
 void end_by_exception(fiber_core& fiber, task_outcome& task) noexcept;
 
 // What get() throws of a fiber that was ended before it had a result.
