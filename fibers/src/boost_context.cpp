@@ -9,6 +9,7 @@
 #include <boost/fiber/properties.hpp>
 
 #include <weft/detail/lock_owner.hpp>
+#include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
 
 #include "sanitizer.hpp"
@@ -76,6 +77,7 @@ fiber_core& core_of(fibers::context& context, worker& home) noexcept {
         context.set_properties(link);
         link->core->context = &context;
         link->core->home = &home;
+        link->core->timer.expire = time_out;
         link->core->id = home.next_id();
         link->core->lock_owner = fiber_lock_owner(link->core->id);
         set_name(*link->core, "boost fiber");

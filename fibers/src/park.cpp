@@ -27,6 +27,11 @@ void deliver_wake(inbox_message& message) noexcept {
 
 } // namespace
 
+void time_out(timer_node& node) noexcept {
+    auto const offset = offsetof(fiber_core, timer);
+    wake(*reinterpret_cast<fiber_core*>(reinterpret_cast<char*>(&node) - offset), wake_cause::timed_out);
+}
+
 bool cancel_park(fiber_core& fiber) noexcept {
     if (!win(fiber))
         return false;
@@ -49,11 +54,11 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
     }
     ++thread_counts.parked;
     if (deadline != never) {
-        self.deadline = deadline;
-        self.home->arm_timer(self);
+        self.timer.deadline = deadline;
+        self.home->arm_timer(self.timer);
     }
     self.home->switch_out();
-    self.deadline = never;
+    self.timer.deadline = never;
     self.state.store(park_state::running, std::memory_order_relaxed);
     bool const by_scope = in_scope && self.cause == wake_cause::timed_out &&
                           (self.call_deadline == never || clock::now() < self.call_deadline);

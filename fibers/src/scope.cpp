@@ -39,9 +39,8 @@ void look_again(fiber_core& fiber) noexcept {
         wake(fiber, wake_cause::cancelled);
         return;
     }
-    fiber.deadline = std::min(fiber.call_deadline, bounds.deadline);
-    if (fiber.deadline != never)
-        fiber.home->arm_timer(fiber);
+    fiber.timer.deadline = std::min(fiber.call_deadline, bounds.deadline);
+    fiber.home->arm_timer(fiber.timer);
 }
 
 } // namespace

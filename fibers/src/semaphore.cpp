@@ -7,9 +7,10 @@
 
 namespace weft {
 
-semaphore::semaphore(std::ptrdiff_t permits) : permits_(permits) {
+semaphore::semaphore(char const* kind, std::ptrdiff_t permits, char const* name)
+    : sync_object(kind, name), permits_(permits) {
     if (permits < 0)
-        throw std::invalid_argument("weft::semaphore: the number of permits can't be negative");
+        throw std::invalid_argument(complain("the number of permits can't be negative"));
 }
 
 bool semaphore::try_acquire_until(time_point deadline) {
@@ -21,7 +22,7 @@ bool semaphore::try_acquire_until(time_point deadline) {
         return true;
     }
     // A waker that finds us hands over its permit: it never shows in permits_.
-    auto const cause = waiting_.wait(lock, {.operation = "semaphore"}, deadline, cancels);
+    auto const cause = waiting_.wait(lock, {.operation = "semaphore", .object = this}, deadline, cancels);
     if (cause == detail::wake_cause::cancelled)
         detail::throw_cancelled();
     return cause == detail::wake_cause::notified;
@@ -47,11 +48,13 @@ detail::claimed_waiters semaphore::give(std::ptrdiff_t permits) noexcept {
 }
 
 void semaphore::release(std::ptrdiff_t permits) {
-    std::unique_lock lock(lock_);
     if (permits < 0)
-        throw std::invalid_argument("weft::semaphore: can't release a negative number of permits");
-    if (permits > max - permits_)
-        throw std::overflow_error("weft::semaphore: released more permits than a semaphore can count");
+        throw std::invalid_argument(complain("can't release a negative number of permits"));
+    std::unique_lock lock(lock_);
+    if (permits > max - permits_) {
+        lock.unlock();
+        throw std::overflow_error(complain("released more permits than a semaphore can count"));
+    }
     detail::claimed_waiters const woken = give(permits);
     lock.unlock();
     woken.deliver();
@@ -74,7 +77,7 @@ std::ptrdiff_t semaphore::available() const noexcept {
 
 void bounded_semaphore::release(std::ptrdiff_t permits) {
     if (!release_acquired(permits))
-        throw std::logic_error("weft::bounded_semaphore: released more often than acquired");
+        throw std::logic_error(complain("released more often than acquired"));
 }
 
 } // namespace weft

@@ -1,14 +1,12 @@
 #include "timer_queue.hpp"
 
 #include <algorithm>
-
-#include <weft/detail/park.hpp>
-
 namespace weft::detail {
 
 void timer_queue::put(std::size_t slot, entry what) noexcept {
     heap_[slot] = what;
-    what.fiber->timer_slot = slot;
+    if (what.node != nullptr)
+        what.node->slot = slot;
 }
 
 void timer_queue::sift_up(std::size_t slot, entry moving) noexcept {
@@ -40,43 +38,71 @@ void timer_queue::sift_down(std::size_t slot, entry moving) noexcept {
     put(slot, moving);
 }
 
-void timer_queue::place(fiber_core& fiber, time_point due) {
-    entry const moving{.due = due, .fiber = &fiber};
-    if (fiber.timer_due == never) {
+void timer_queue::place(timer_node& node, time_point due) {
+    entry const moving{.due = due, .node = &node};
+    if (node.queued == never) {
         heap_.push_back(moving);
         sift_up(heap_.size() - 1, moving);
     } else {
-        sift_up(fiber.timer_slot, moving);
+        sift_up(node.slot, moving);
     }
-    fiber.timer_due = due;
+    node.queued = due;
 }
 
-void timer_queue::remove(fiber_core& fiber) noexcept {
-    if (fiber.timer_due == never)
-        return;
-    fiber.timer_due = never;
+void timer_queue::pop() noexcept {
     entry const last = heap_.back();
     heap_.pop_back();
-    std::size_t const slot = fiber.timer_slot;
-    if (last.fiber == &fiber)
+    if (!heap_.empty())
+        sift_down(0, last);
+}
+
+void timer_queue::drop_empty() noexcept {
+    while (!heap_.empty() && heap_.front().node == nullptr) {
+        pop();
+        --empty_;
+    }
+}
+
+void timer_queue::compact() noexcept {
+    std::erase_if(heap_, [](entry const& each) { return each.node == nullptr; });
+    empty_ = 0;
+    for (std::size_t slot = 0; slot < heap_.size(); ++slot)
+        heap_[slot].node->slot = slot;
+    for (std::size_t slot = heap_.size() / arity + 1; slot-- > 0;)
+        if (slot < heap_.size())
+            sift_down(slot, heap_[slot]);
+}
+
+void timer_queue::remove(timer_node& node) noexcept {
+    if (node.queued == never)
         return;
-    if (slot > 0 && last.due < heap_[(slot - 1) / arity].due)
-        sift_up(slot, last);
-    else
-        sift_down(slot, last);
+    node.queued = never;
+    heap_[node.slot].node = nullptr;
+    constexpr std::size_t tolerated = 64;
+    if (++empty_ > tolerated && empty_ > heap_.size() / 2)
+        compact();
+}
+
+void timer_queue::clear() noexcept {
+    for (entry const& each : heap_)
+        if (each.node != nullptr)
+            each.node->queued = never;
+    heap_.clear();
+    empty_ = 0;
 }
 
 void timer_queue::expire(time_point now) noexcept {
-    while (!heap_.empty() && heap_.front().due <= now) {
-        fiber_core& fiber = *heap_.front().fiber;
-        if (fiber.deadline > now && fiber.deadline != never) {
-            fiber.timer_due = fiber.deadline;
-            sift_down(0, {.due = fiber.deadline, .fiber = &fiber});
+    while (next() <= now && !heap_.empty()) {
+        timer_node& node = *heap_.front().node;
+        if (node.deadline > now && node.deadline != never) {
+            node.queued = node.deadline;
+            sift_down(0, {.due = node.deadline, .node = &node});
             continue;
         }
-        remove(fiber);
-        if (fiber.deadline <= now)
-            wake(fiber, wake_cause::timed_out);
+        node.queued = never;
+        pop();
+        if (node.deadline <= now)
+            node.expire(node);
     }
 }
 

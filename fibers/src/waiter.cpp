@@ -83,9 +83,9 @@ wake_cause waiter::wait(wait_reason reason, time_point deadline, cancellation ca
 
 bool waiter::claim() noexcept {
     if (fiber != nullptr)
-        return detail::claim(*fiber, wake_cause::notified);
+        return fired = detail::claim(*fiber, wake_cause::notified);
     std::uint32_t expected = waiting;
-    return thread_state.compare_exchange_strong(expected, claimed, std::memory_order_acq_rel);
+    return fired = whole->thread_state.compare_exchange_strong(expected, claimed, std::memory_order_acq_rel);
 }
 
 void waiter::deliver() noexcept {
@@ -93,10 +93,11 @@ void waiter::deliver() noexcept {
         detail::deliver(*fiber);
         return;
     }
-    thread_state.store(woken, std::memory_order_release);
+    std::atomic<std::uint32_t>& word = whole->thread_state;
+    word.store(woken, std::memory_order_release);
     // The waiter may return and its memory be reused before this call: a futex is only an address, and a thread
     // that sleeps on it for another reason looks again.
-    futex_wake(thread_state);
+    futex_wake(word);
 }
 
 void wait_list::push_back(waiter& w) noexcept {
@@ -118,20 +119,32 @@ void wait_list::erase(waiter& w) noexcept {
         unlink(w);
 }
 
-claimed_waiters wait_list::claim(std::ptrdiff_t most) noexcept {
-    claimed_waiters all;
-    waiter** end = &all.first;
-    while (all.count < most && head_ != nullptr) {
+waiter* wait_list::claim_first() noexcept {
+    while (head_ != nullptr) {
         waiter& first = *head_;
         unlink(first);
-        if (!first.claim())
-            continue;
-        first.next = nullptr;
-        *end = &first;
-        end = &first.next;
-        ++all.count;
+        if (first.claim())
+            return &first;
+    }
+    return nullptr;
+}
+
+claimed_waiters wait_list::claim(std::ptrdiff_t most) noexcept {
+    claimed_waiters all;
+    while (all.count < most) {
+        waiter* const first = claim_first();
+        if (first == nullptr)
+            break;
+        all.add(*first);
     }
     return all;
+}
+
+void claimed_waiters::add(waiter& one) noexcept {
+    one.next = nullptr;
+    (last != nullptr ? last->next : first) = &one;
+    last = &one;
+    ++count;
 }
 
 void claimed_waiters::deliver() const noexcept {
@@ -142,9 +155,14 @@ void claimed_waiters::deliver() const noexcept {
     }
 }
 
-wake_cause wait_list::wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline,
+wake_cause wait_list::wait(std::unique_lock<biased_lock>& lock, wait_reason reason, time_point deadline,
                            cancellation cancels) noexcept {
     waiter self;
+    return wait(self, lock, reason, deadline, cancels);
+}
+
+wake_cause wait_list::wait(waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
+                           time_point deadline, cancellation cancels) noexcept {
     self.begin();
     push_back(self);
     lock.unlock();

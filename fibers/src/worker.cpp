@@ -22,6 +22,7 @@
 
 #include "boost_context.hpp"
 #include "fiber_end.hpp"
+#include "fiber_locals.hpp"
 #include "overflow.hpp"
 #include "worker_group.hpp"
 
@@ -80,6 +81,7 @@ worker::worker(worker_group& group, std::size_t index)
         throw;
     }
     main_.home = this;
+    main_.timer.expire = time_out;
     main_.stack = thread_stack();
     main_.id = next_id();
     main_.lock_owner = lock_owner();
@@ -101,8 +103,9 @@ worker::~worker() {
     engine_.reset();
     inbox_.deliver();
     this_worker = nullptr;
-    timers_.remove(main_);
+    timers_.clear(); // those of weft::timer that are left
     part_from_scopes(main_);
+    delete main_.locals;
     scheduler_->retire();
     boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
     release_main_context(main_);
@@ -155,6 +158,7 @@ fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
     auto* const fiber =
         new (reserve_top(stack, sizeof(fiber_core) + room, alignof(fiber_core), offset_)) fiber_core;
     fiber->home = this;
+    fiber->timer.expire = time_out;
     fiber->stack = stack;
     fiber->room = static_cast<std::uint32_t>(room);
     fiber->reusable = reusable;
@@ -171,7 +175,8 @@ void worker::start(fiber_core& fiber) noexcept {
 }
 
 void worker::finish(fiber_core& fiber) noexcept {
-    timers_.remove(fiber);
+    delete std::exchange(fiber.locals, nullptr); // what is in it may wait
+    timers_.remove(fiber.timer);
     part_from_scopes(fiber);
     fiber.lock.lock();
     fiber.done = true;
@@ -289,7 +294,7 @@ void worker::deliver() noexcept {
     if (interrupts_.load(std::memory_order_relaxed) != 0)
         deliver_interrupts();
     inbox_.deliver();
-    if (timers_.next() != never)
+    if (!timers_.empty())
         timers_.expire(clock::now());
 }
 
@@ -419,7 +424,6 @@ void worker::survive_fork() noexcept {
     live_fibers_ = {};
     if (orphan_)
         live_fibers_.push_back(self);
-    self.timer_due = never;
     keep_alone_in_scopes(self);
     timers_.clear();
     current_lock_owner = 0;

@@ -58,7 +58,8 @@ public:
     } // or the dispatcher
     void make_ready(fiber_core& fiber) noexcept { scheduler_->make_ready(fiber); }
     void switch_out() noexcept { scheduler_->switch_out(); }
-    void arm_timer(fiber_core& fiber) { timers_.arm(fiber); }
+    void arm_timer(timer_node& node) { timers_.arm(node); }
+    void remove_timer(timer_node& node) noexcept { timers_.remove(node); }
 
     // -- on the dispatcher, for the scheduler --
     void poll() noexcept;
@@ -144,8 +145,5 @@ private:
     std::atomic<sleep_state> sleeping_{sleep_state::awake}; // any thread
     std::atomic<std::uint32_t> posting_{0};                 // any thread: those inside post()
 };
-
-// The calling thread's worker, also while no fiber runs; null if the thread is none.
-extern __thread worker* this_worker __attribute__((tls_model("initial-exec")));
 
 } // namespace weft::detail

@@ -254,7 +254,7 @@ BOOST_AUTO_TEST_CASE(callbacks_run_in_order_when_it_has_ended) {
 
 BOOST_AUTO_TEST_CASE(where_a_fiber_comes_from) {
     weft::run([] {
-        auto const line = std::source_location::current().line() + 1;
+        auto const line = weft::source_location::current().line() + 1;
         auto child = weft::spawn([] { return weft::this_fiber::id(); });
         BOOST_TEST(child.spawn_site().line() == line);
         BOOST_TEST(std::string(child.spawn_site().file_name()).find("handle_test.cpp") != std::string::npos);

@@ -10,11 +10,14 @@ namespace weft {
 
 class bounded_semaphore : private semaphore {
 public:
+    explicit bounded_semaphore(std::ptrdiff_t permits, char const* name = "")
+        : semaphore("bounded_semaphore", permits, name) {}
+
     using semaphore::acquire;
     using semaphore::available;
     using semaphore::lock;
     using semaphore::max;
-    using semaphore::semaphore;
+    using semaphore::name;
     using semaphore::try_acquire;
     using semaphore::try_acquire_for;
     using semaphore::try_acquire_until;

@@ -8,13 +8,13 @@
 #pragma once
 
 #include <exception>
-#include <source_location>
 #include <type_traits>
 #include <utility>
 
 #include <weft/detail/task.hpp>
 #include <weft/fiber_handle.hpp>
 #include <weft/result.hpp>
+#include <weft/source_location.hpp>
 #include <weft/spawn_options.hpp>
 
 namespace weft {
@@ -67,8 +67,7 @@ public:
     void detach() { fiber_handle::detach(); }
 
 private:
-    template <class F>
-    friend auto spawn(spawn_options const& options, F&& function, std::source_location site);
+    template <class F> friend auto spawn(spawn_options const& options, F&& function, source_location site);
 
     explicit fiber(detail::fiber_core* core) noexcept : fiber_handle(core) {}
 };
@@ -77,13 +76,12 @@ private:
 // std::stop_token is given the fiber's. Returns fiber<R>, where R is what the function returns. Throws std::logic_error
 // outside weft::run, std::system_error if there is no memory for a stack; whatever moving `function` throws.
 template <class F>
-auto spawn(spawn_options const& options, F&& function,
-           std::source_location site = std::source_location::current()) {
+auto spawn(spawn_options const& options, F&& function, source_location site = source_location::current()) {
     return fiber<detail::call_result<std::decay_t<F>>>(
         detail::start(options, std::forward<F>(function), {.site = site}));
 }
 
-template <class F> auto spawn(F&& function, std::source_location site = std::source_location::current()) {
+template <class F> auto spawn(F&& function, source_location site = source_location::current()) {
     return spawn(spawn_options{}, std::forward<F>(function), site);
 }
 

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <source_location>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -23,6 +22,7 @@
 
 #include <weft/clock.hpp>
 #include <weft/detail/task.hpp>
+#include <weft/source_location.hpp>
 
 namespace weft {
 
@@ -82,8 +82,8 @@ public:
     // The id of the fiber that spawned it; 0 if it was none, or there is no fiber.
     [[nodiscard]] std::uint64_t parent_id() const noexcept { return core_ != nullptr ? core_->parent : 0; }
     // Where spawn was called.
-    [[nodiscard]] std::source_location spawn_site() const noexcept {
-        return core_ != nullptr ? core_->site : std::source_location();
+    [[nodiscard]] source_location spawn_site() const noexcept {
+        return core_ != nullptr ? core_->site : source_location();
     }
 
 protected:

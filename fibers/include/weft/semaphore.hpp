@@ -15,19 +15,19 @@
 #include <limits>
 
 #include <weft/clock.hpp>
-#include <weft/detail/spinlock.hpp>
+#include <weft/detail/biased_lock.hpp>
+#include <weft/detail/sync_object.hpp>
 #include <weft/detail/wait_list.hpp>
 
 namespace weft {
 
-class semaphore {
+class semaphore : public detail::sync_object {
 public:
     static constexpr std::ptrdiff_t max = std::numeric_limits<std::ptrdiff_t>::max();
 
-    // Throws std::invalid_argument if `permits` is negative.
-    explicit semaphore(std::ptrdiff_t permits);
-    semaphore(semaphore const&) = delete;
-    semaphore& operator=(semaphore const&) = delete;
+    // Throws std::invalid_argument if `permits` is negative. `name`: for messages and reports; a string literal.
+    explicit semaphore(std::ptrdiff_t permits, char const* name = "")
+        : semaphore("semaphore", permits, name) {}
 
     // Takes a permit, waiting for one if need be. Throws weft::cancelled, without one.
     void acquire();
@@ -59,15 +59,17 @@ public:
     void unlock() { release(); }
 
 protected:
+    semaphore(char const* kind, std::ptrdiff_t permits, char const* name);
+
     // As release(), but false, and nothing changed, if fewer than `permits` are acquired.
     [[nodiscard]] bool release_acquired(std::ptrdiff_t permits) noexcept;
 
 private:
     [[nodiscard]] detail::claimed_waiters give(std::ptrdiff_t permits) noexcept;
 
-    mutable detail::spinlock lock_; // guards the rest
-    std::ptrdiff_t permits_;        // > 0 only while nobody waits
-    std::ptrdiff_t acquired_ = 0;   // less released; negative if more were released
+    mutable detail::biased_lock lock_; // guards the rest
+    std::ptrdiff_t permits_;           // > 0 only while nobody waits
+    std::ptrdiff_t acquired_ = 0;      // less released; negative if more were released
     detail::wait_list waiting_;
 };
 

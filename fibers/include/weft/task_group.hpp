@@ -20,7 +20,6 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
-#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -29,14 +28,15 @@
 #include <vector>
 
 #include <weft/cancel_scope.hpp>
+#include <weft/detail/biased_lock.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/scope.hpp>
-#include <weft/detail/spinlock.hpp>
 #include <weft/detail/task.hpp>
 #include <weft/detail/wait_list.hpp>
 #include <weft/exception_group.hpp>
 #include <weft/fiber_handle.hpp>
 #include <weft/result.hpp>
+#include <weft/source_location.hpp>
 #include <weft/spawn_options.hpp>
 
 namespace weft {
@@ -93,7 +93,7 @@ namespace detail {
 
 // Where task_group::start() waits for its fiber.
 struct start_state {
-    spinlock lock;
+    biased_lock lock;
     wait_list waiting;
     bool over = false; // it has reported, or ended
     bool reported = false;
@@ -149,14 +149,14 @@ public:
     // Starts `function` as a fiber in the group. Otherwise as weft::spawn.
     template <class F>
     auto spawn(spawn_options const& options, F&& function,
-               std::source_location site = std::source_location::current()) {
+               source_location site = source_location::current()) {
         require_own_worker();
         detail::fiber_core* const child = detail::start(options, std::forward<F>(function),
                                                         {.site = site, .scope = &scope_, .observer = this});
         ++live_; // it has not run yet
         return task<detail::call_result<std::decay_t<F>>>(child);
     }
-    template <class F> auto spawn(F&& function, std::source_location site = std::source_location::current()) {
+    template <class F> auto spawn(F&& function, source_location site = source_location::current()) {
         return spawn(spawn_options{}, std::forward<F>(function), site);
     }
 
@@ -164,8 +164,7 @@ public:
     // then goes on. If it ends before that, start() throws what ended it, and the group is as before; if the caller is cancelled
     // while it waits, so is the fiber, and start() throws weft::cancelled when it has ended.
     template <class T = void, class F>
-    T start(spawn_options const& options, F&& function,
-            std::source_location site = std::source_location::current()) {
+    T start(spawn_options const& options, F&& function, source_location site = source_location::current()) {
         static_cast<void>(detail::begin_own_wait());
         detail::start_state state;
         std::optional<typename readiness<T>::stored> value;
@@ -192,7 +191,7 @@ public:
             return std::move(*value);
     }
     template <class T = void, class F>
-    T start(F&& function, std::source_location site = std::source_location::current()) {
+    T start(F&& function, source_location site = source_location::current()) {
         return start<T>(spawn_options{}, std::forward<F>(function), site);
     }
 
@@ -239,7 +238,7 @@ private:
     int const unwinding_; // exceptions in flight when it was made
     std::size_t live_ = 0;
     std::vector<exception_group::failure> failures_; // that nobody has seen yet
-    detail::spinlock lock_; // for waiting_, as its waiters expect one; all happens on one worker
+    detail::biased_lock lock_; // for waiting_, as its waiters expect one; all happens on one worker
     detail::wait_list waiting_;
 };
 

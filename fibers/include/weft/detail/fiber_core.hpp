@@ -12,14 +12,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <source_location>
 #include <stop_token>
 #include <string_view>
 
 #include <weft/clock.hpp>
-#include <weft/detail/spinlock.hpp>
+#include <weft/detail/biased_lock.hpp>
+#include <weft/detail/timer_node.hpp>
 #include <weft/detail/wait_list.hpp>
 #include <weft/detail/wait_reason.hpp>
+#include <weft/source_location.hpp>
 
 namespace boost::fibers {
 class context;
@@ -93,19 +94,18 @@ struct fiber_core {
     // -- waiting --
     cancellation cancels = cancellation::ignored; // of the present park
     wait_reason reason;                           // valid while parked
-    time_point deadline = never;       // of the present park: the call's, or that of a scope around it
+    timer_node timer; // of the present park: the call's deadline, or that of a scope around it
     time_point call_deadline = never;  // the call's
     scope_node* scope = nullptr;       // the innermost; see scope.hpp
     fiber_core* next_member = nullptr; // of that scope
     fiber_core* previous_member = nullptr;
-    time_point timer_due = never;    // where the fiber's timer sits in the timer queue
-    std::size_t timer_slot = 0;      // valid while timer_due != never
     void* sanitizer_stack = nullptr; // AddressSanitizer's fake stack while switched out
 
+    std::uint32_t uncancellable = 0;             // > 0: weft's own calls ignore cancellation
     no_switch_region const* no_switch = nullptr; // the innermost that it is in
 
     // -- a life: from a spawn until nobody refers to it --
-    spinlock lock;                           // guards the fields that say so
+    biased_lock lock;                        // guards the fields that say so
     bool done = false;                       // any thread, under `lock`
     fiber_end end = fiber_end::returned;     // valid once done
     bool detached = false;                   // under `lock`: no handle will ask for the result
@@ -117,7 +117,7 @@ struct fiber_core {
     std::atomic<std::uint32_t> references{1};
     std::uint64_t id = 0;
     std::uint64_t parent = 0;         // the spawner's id; 0: none
-    std::source_location site;        // of the spawn
+    source_location site;             // of the spawn
     scope_node* base_scope = nullptr; // where it was spawned into: a task group's
     scope_node* own_scope = nullptr;  // around all of its life; made when it is needed, see cancel_fiber()
     end_observer* observer = nullptr;

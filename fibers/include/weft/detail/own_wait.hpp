@@ -10,8 +10,9 @@ namespace weft::detail {
 
 // Of a call of weft's own: nothing is thrown while an exception is in flight, so then it waits to its end.
 inline cancellation own_cancellation() noexcept {
-    return current_fiber != nullptr && std::uncaught_exceptions() == 0 ? cancellation::heeded
-                                                                       : cancellation::ignored;
+    return current_fiber != nullptr && current_fiber->uncancellable == 0 && std::uncaught_exceptions() == 0
+               ? cancellation::heeded
+               : cancellation::ignored;
 }
 
 [[noreturn]] void throw_cancelled();
@@ -24,6 +25,21 @@ inline cancellation begin_own_wait() {
         throw_cancelled();
     return cancels;
 }
+
+// While it lives, the calling fiber's own calls wait to their end: to put things in order that others rely on.
+class uncancellable {
+public:
+    uncancellable() noexcept {
+        if (current_fiber != nullptr)
+            ++current_fiber->uncancellable;
+    }
+    uncancellable(uncancellable const&) = delete;
+    uncancellable& operator=(uncancellable const&) = delete;
+    ~uncancellable() {
+        if (current_fiber != nullptr)
+            --current_fiber->uncancellable;
+    }
+};
 
 // Ends the process with these words: for misuse that can't throw.
 [[noreturn]] void fail_misuse(char const* what) noexcept;

@@ -39,6 +39,9 @@ bool wake(fiber_core& fiber, wake_cause cause) noexcept;
 bool claim(fiber_core& fiber, wake_cause cause) noexcept;
 void deliver(fiber_core& fiber) noexcept;
 
+// What a fiber's timer does: ends its park.
+void time_out(timer_node& node) noexcept;
+
 // Lets every other ready fiber run once, and I/O be looked at if it's time.
 void yield() noexcept;
 

@@ -5,13 +5,13 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <source_location>
 #include <stop_token>
 #include <type_traits>
 #include <utility>
 
 #include <weft/detail/exit.hpp>
 #include <weft/detail/fiber_core.hpp>
+#include <weft/source_location.hpp>
 #include <weft/spawn_options.hpp>
 
 namespace weft::detail {
@@ -33,7 +33,7 @@ void abandon_launch(launch_site const& site) noexcept;
 
 // Where a fiber comes from, and who cares for it.
 struct origin {
-    std::source_location site;
+    source_location site;
     scope_node* scope = nullptr; // it is cancelled with
     end_observer* observer = nullptr;
 };

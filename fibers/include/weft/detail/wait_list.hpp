@@ -1,6 +1,6 @@
 // wait_list: fibers and plain threads that wait for one thing, in FIFO order.
 //
-// Guarded by the spinlock of the primitive that owns it. Waking takes two steps: claim() under the lock takes waiters off the
+// Guarded by the lock of the primitive that owns it. Waking takes two steps: claim() under the lock takes waiters off the
 // list, deliver() after it wakes them. A waiter that has been woken may end the primitive at once; so nothing of it may
 // be touched any more by then, not even its lock.
 #pragma once
@@ -9,7 +9,7 @@
 #include <mutex>
 
 #include <weft/clock.hpp>
-#include <weft/detail/spinlock.hpp>
+#include <weft/detail/biased_lock.hpp>
 #include <weft/detail/wait_reason.hpp>
 
 namespace weft::detail {
@@ -18,7 +18,10 @@ struct waiter;
 
 struct claimed_waiters {
     waiter* first = nullptr; // linked by `next`
+    waiter* last = nullptr;  // valid if first is not null
     std::ptrdiff_t count = 0;
+
+    void add(waiter& one) noexcept;
 
     // Without the lock.
     void deliver() const noexcept;
@@ -31,13 +34,23 @@ public:
     void push_back(waiter& w) noexcept;
     void erase(waiter& w) noexcept;
 
+    // The first one; null if there is none.
+    [[nodiscard]] waiter* first() const noexcept { return head_; }
+
+    // Takes the first waiter that still waits off the list, for deliver(); null if there is none.
+    [[nodiscard]] waiter* claim_first() noexcept;
+
     // Takes the first waiters that still wait off the list, as many as there are up to `most`; to be given to deliver().
     [[nodiscard]] claimed_waiters claim(std::ptrdiff_t most) noexcept;
 
     // Puts the caller, a fiber or a plain thread, at the end, releases `lock` and waits: notified, timed_out or cancelled. On
     // return the caller is off the list, and `lock` released.
-    wake_cause wait(std::unique_lock<spinlock>& lock, wait_reason reason, time_point deadline,
+    wake_cause wait(std::unique_lock<biased_lock>& lock, wait_reason reason, time_point deadline,
                     cancellation cancels = cancellation::ignored) noexcept;
+
+    // The same with a waiter of the caller's.
+    wake_cause wait(waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
+                    time_point deadline, cancellation cancels) noexcept;
 
 private:
     void unlink(waiter& w) noexcept;

@@ -5,10 +5,16 @@
 
 namespace weft::detail {
 
-// For people: `operation` is a string literal ("recv"), `subject` what it concerns (a descriptor's number), or -1.
+class sync_object;
+struct fiber_core;
+
+// For people: `operation` is a string literal ("recv"), `subject` what it concerns (a descriptor's number), or -1. Of waits that nothing but
+// a fiber, or a thread of the program, can end, it says what for: that is how a dead end is found.
 struct wait_reason {
     char const* operation = "";
     std::intptr_t subject = -1;
+    sync_object const* object = nullptr;
+    fiber_core const* fiber = nullptr; // to be joined
 };
 
 // The waker says it, not the clock: a wake that comes just before the deadline is no time-out.

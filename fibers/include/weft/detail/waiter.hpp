@@ -13,7 +13,11 @@ struct waiter {
     waiter* previous = nullptr;
     fiber_core* fiber = current_fiber;          // null: a plain thread, which sleeps on `thread_state`
     std::atomic<std::uint32_t> thread_state{0}; // where the wait is, as a futex word
+    waiter* whole = this;    // of several that wait as one (select): the one whose thread_state counts
+    void* payload = nullptr; // what is handed over, or where to; the primitive's
+    int tag = 0;             // the primitive's
     bool linked = false;
+    bool fired = false; // claim() chose this one
 
     // To be called before the waiter is put on a list.
     void begin() noexcept;

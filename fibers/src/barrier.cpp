@@ -1,0 +1,57 @@
+#include <limits>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include <weft/barrier.hpp>
+#include <weft/detail/own_wait.hpp>
+
+namespace weft {
+
+barrier::barrier(std::ptrdiff_t expected, std::function<void()> completion, char const* name)
+    : sync_object("barrier", name),
+      expected_(expected),
+      missing_(expected),
+      completion_(std::move(completion)) {
+    if (expected < 0)
+        throw std::invalid_argument(complain("can't expect less than nobody"));
+}
+
+std::uint64_t barrier::arrive_as(std::ptrdiff_t leaving) {
+    std::unique_lock lock(lock_);
+    if (missing_ == 0) {
+        lock.unlock();
+        throw std::logic_error(complain("more have arrived than are expected"));
+    }
+    expected_ -= leaving;
+    std::uint64_t const phase = phase_;
+    if (--missing_ > 0)
+        return phase;
+    // Nobody else is expected in this phase, so nothing changes meanwhile.
+    lock.unlock();
+    if (completion_)
+        completion_();
+    lock.lock();
+    missing_ = expected_;
+    ++phase_;
+    detail::claimed_waiters const all = waiting_.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    lock.unlock();
+    all.deliver();
+    return phase;
+}
+
+barrier::arrival_token barrier::arrive() { return arrival_token(arrive_as(0)); }
+void barrier::arrive_and_drop() { arrive_as(1); }
+
+bool barrier::wait_until(arrival_token&& token, time_point deadline) {
+    auto const cancels = detail::begin_own_wait();
+    std::unique_lock lock(lock_);
+    if (phase_ != token.phase_)
+        return true;
+    auto const cause = waiting_.wait(lock, {.operation = "barrier", .object = this}, deadline, cancels);
+    if (cause == detail::wake_cause::cancelled)
+        detail::throw_cancelled();
+    return cause == detail::wake_cause::notified;
+}
+
+} // namespace weft

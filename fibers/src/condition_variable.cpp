@@ -1,0 +1,47 @@
+#include <limits>
+#include <mutex>
+
+#include <weft/condition_variable.hpp>
+#include <weft/detail/park.hpp>
+
+namespace weft {
+
+void condition_variable::notify(std::ptrdiff_t most) noexcept {
+    lock_.lock();
+    detail::claimed_waiters const woken = waiting_.claim(most);
+    lock_.unlock();
+    woken.deliver();
+}
+
+void condition_variable::notify_one() noexcept { notify(1); }
+void condition_variable::notify_all() noexcept { notify(std::numeric_limits<std::ptrdiff_t>::max()); }
+
+// Known to notifiers before the user's lock is free: nothing that happens after that is missed.
+void condition_variable::enqueue(detail::waiter& self) noexcept {
+    self.begin();
+    std::scoped_lock const lock(lock_);
+    waiting_.push_back(self);
+}
+
+// The user's unlock() threw: a notification that has chosen us is waited for, and lost.
+void condition_variable::give_up(detail::waiter& self) noexcept {
+    std::unique_lock lock(lock_);
+    waiting_.erase(self);
+    lock.unlock();
+    if (!self.claim())
+        self.wait({.operation = "condition_variable", .object = this}, never);
+    else if (self.fiber != nullptr)
+        self.fiber->state.store(detail::park_state::running, std::memory_order_relaxed);
+}
+
+detail::wake_cause condition_variable::wait_enqueued(detail::waiter& self, time_point deadline,
+                                                     detail::cancellation cancels) noexcept {
+    auto const cause = self.wait({.operation = "condition_variable", .object = this}, deadline, cancels);
+    if (cause != detail::wake_cause::notified) {
+        std::scoped_lock const lock(lock_);
+        waiting_.erase(self);
+    }
+    return cause;
+}
+
+} // namespace weft

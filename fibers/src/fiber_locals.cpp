@@ -1,0 +1,69 @@
+#include "fiber_locals.hpp"
+
+#include <atomic>
+
+#include <weft/detail/fiber_core.hpp>
+
+namespace weft::detail {
+namespace {
+
+fiber_locals& of_thread() {
+    thread_local fiber_locals locals;
+    return locals;
+}
+
+fiber_locals* find_locals() noexcept {
+    return current_fiber != nullptr ? current_fiber->locals : &of_thread();
+}
+
+fiber_locals& obtain_locals() {
+    if (current_fiber == nullptr)
+        return of_thread();
+    if (current_fiber->locals == nullptr)
+        current_fiber->locals = new fiber_locals;
+    return *current_fiber->locals;
+}
+
+fiber_locals::entry* find_entry(local_key key) noexcept {
+    if (fiber_locals* const locals = find_locals())
+        for (fiber_locals::entry& each : locals->entries)
+            if (each.key == key)
+                return &each;
+    return nullptr;
+}
+
+} // namespace
+
+void fiber_locals::clear() noexcept {
+    while (!entries.empty()) {
+        entry const last = entries.back();
+        entries.pop_back();
+        last.destroy(last.value);
+    }
+}
+
+local_key make_local_key() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return local_key{last.fetch_add(1, std::memory_order_relaxed)};
+}
+
+void* find_local(local_key key) noexcept {
+    fiber_locals::entry const* const found = find_entry(key);
+    return found != nullptr ? found->value : nullptr;
+}
+
+void set_local(local_key key, void* value, void (*destroy)(void*) noexcept) {
+    obtain_locals().entries.push_back({.key = key, .value = value, .destroy = destroy});
+}
+
+void reset_local(local_key key) noexcept {
+    fiber_locals::entry* const found = find_entry(key);
+    if (found == nullptr)
+        return;
+    fiber_locals::entry const gone = *found;
+    auto& entries = find_locals()->entries;
+    entries.erase(entries.begin() + (found - entries.data()));
+    gone.destroy(gone.value);
+}
+
+} // namespace weft::detail
