@@ -135,6 +135,12 @@ constexpr std::array operations{
                   pollfd one{.fd = on.sockets[0], .events = POLLOUT, .revents = 0};
                   call.poll(&one, 1, -1);
               }},
+    // The kernel refuses at once, and what the layer adds shows most.
+    operation{"recv, of a bad descriptor",
+              [](functions const& call, things& /*on*/) {
+                  char byte = 0;
+                  call.recv(-1, &byte, 1, 0);
+              }},
     operation{"dup and close",
               [](functions const& call, things& on) { call.close(call.dup(on.sockets[0])); }},
     operation{"pthread_mutex_lock and unlock",
@@ -163,7 +169,7 @@ constexpr std::array operations{
               [](functions const& call, things& /*on*/) { call.once(&done_before, [] {}); }},
 };
 
-constexpr std::size_t first_lock = 4; // among the operations
+constexpr std::size_t first_lock = 5; // among the operations
 
 double cpu_nanoseconds() {
     timespec now{};

@@ -1,8 +1,4 @@
-// primitives: what the runtime's basic steps cost, in ns: a switch, a spawn with its join, a semaphore hand-off, and a
-// patched call on a thread that runs no fiber, beside libc's own.
-#include <dlfcn.h>
-#include <sys/socket.h>
-
+// primitives: what the runtime's basic steps cost, in ns: a switch, a spawn with its join, a semaphore hand-off.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -60,15 +56,6 @@ void hand_offs(long count) {
     }
 }
 
-using recv_function = ssize_t (*)(int, void*, std::size_t, int);
-
-// A bad descriptor: the kernel refuses at once, and what the layer adds shows most.
-template <class Call> void failing_recv(Call call, long count) {
-    char byte = 0;
-    for (long i = 0; i < count; ++i)
-        call(-1, &byte, 1, 0);
-}
-
 } // namespace
 
 int main() {
@@ -77,8 +64,4 @@ int main() {
         report("spawn and join", 500'000, spawns);
         report("semaphore hand-off", 1'000'000, hand_offs);
     });
-    auto const libc_recv = reinterpret_cast<recv_function>(::dlsym(RTLD_NEXT, "recv"));
-    constexpr long calls = 500'000;
-    report("recv off fibers, libc's own", calls, [&](long count) { failing_recv(libc_recv, count); });
-    report("recv off fibers, patched", calls, [&](long count) { failing_recv(::recv, count); });
 }
