@@ -1,4 +1,5 @@
-"""What tools/bench/echo and tools/bench/idle share: running servers, pinned, and describing the machine.
+"""What tools/bench/echo and tools/bench/idle share: running servers, pinned, and describing the machine; and how all of
+tools/bench speaks of results.
 
 A server is a command that prints `listening on HOST:PORT` once it accepts and stops on SIGTERM; or one that
 has `{port}` in it, which is then replaced by a free port and tried until it accepts. No server outlives its
@@ -14,6 +15,7 @@ import resource
 import shlex
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -298,6 +300,27 @@ class Disturbance:
         seconds = [int(word) / os.sysconf("SC_CLK_TCK") for word in words]
         user, nice, system, idle, iowait, irq, softirq, steal = seconds
         return own, user + nice + system + irq + softirq, steal, sum(seconds)
+
+
+def print_disturbance(stolen, others, advice):
+    """Says so where rounds lost more of the processor time than noise, given a Disturbance's shares for each round."""
+    for shares, who in ((stolen, "the hypervisor"), (others, "other programs")):
+        if max(shares) > 0.03:
+            print(
+                f"note: {who} used {statistics.median(shares) * 100:.0f} % of the processor time (at most "
+                f"{max(shares) * 100:.0f} %): {advice}"
+            )
+
+
+def show_progress(text):
+    """Replaces the progress line; a log gets none."""
+    if sys.stderr.isatty():
+        print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+
+
+def spread(values, form):
+    """Median, least and most, each as `form` writes it."""
+    return f"{form(statistics.median(values))} [{form(min(values))}..{form(max(values))}]"
 
 
 def print_table(header, rows):
