@@ -45,6 +45,7 @@ void launch(launch_site const& site, task_type const& type, task_outcome& task, 
     fiber.lock_owner = fiber_lock_owner(fiber.id);
     fiber.parent = current_fiber != nullptr ? current_fiber->id : 0;
     fiber.site = from.site;
+    fiber.daemon = options.daemon;
     fiber.base_scope = from.scope;
     fiber.observer = from.observer;
     if (from.scope != nullptr)

@@ -168,7 +168,9 @@ fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
 }
 
 void worker::start(fiber_core& fiber) noexcept {
-    if (live_++ == 0)
+    if (fiber.daemon)
+        ++daemons_;
+    else if (live_++ == 0 && !stopping_)
         group_.begin_work();
     live_fibers_.push_back(fiber);
     make_ready(fiber);
@@ -197,10 +199,18 @@ void worker::finish(fiber_core& fiber) noexcept {
         held_.push_back(fiber);
         fiber.held = true;
     }
-    if (orphan_ && live_ == 1)
+    count_end(fiber);
+}
+
+void worker::count_end(fiber_core const& fiber) noexcept {
+    if (orphan_ && !fiber.daemon && live_ == 1)
         exit_on_main(EXIT_SUCCESS); // as a process ends with its last thread
-    if (--live_ == 0)
+    if (fiber.daemon)
+        --daemons_;
+    else if (--live_ == 0 && !stopping_)
         group_.end_work();
+    if (stopping_ && live_ + daemons_ == 0)
+        wake(main_, wake_cause::notified);
 }
 
 void worker::rest(fiber_core& fiber) noexcept {
@@ -256,9 +266,8 @@ void worker::end_contexts() noexcept {
 }
 
 void worker::serve() noexcept {
-    begin_park(main_);
-    if (!stopping_ || !cancel_park(main_))
-        park({.operation = "until every fiber has ended"}, never);
+    while (!stopping_ || live_ + daemons_ > 0)
+        sleep_until({.operation = "until every fiber has ended"}, never);
     end_contexts();
     // Ended fibers are freed by the dispatcher.
     while (contexts_ > 0)
@@ -267,7 +276,11 @@ void worker::serve() noexcept {
 
 void worker::stop() noexcept {
     stopping_ = true;
-    wake(main_, wake_cause::notified);
+    for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
+        if (each->daemon)
+            cancel(own_scope_of(*each), "every other fiber has ended");
+    if (live_ + daemons_ == 0)
+        wake(main_, wake_cause::notified);
 }
 
 time_point worker::trim_memory() noexcept {
@@ -414,8 +427,10 @@ void worker::survive_fork() noexcept {
     fiber_core& self = *current_fiber;
     orphan_ = &self != &main_;
     std::size_t const alive = orphan_ ? 1 : 0;
-    contexts_ -= live_ - alive; // the rest has ended, and waits to be freed
+    contexts_ -= live_ + daemons_ - alive; // the rest has ended, and waits to be freed
     live_ = alive;
+    daemons_ = 0;
+    self.daemon = false;
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (each != &self) {
             detach_context(*each); // exit() ends Boost's scheduler, which would wait for them

@@ -85,7 +85,7 @@ public:
     };
     void notify() noexcept;
 
-    // On the worker's own thread: serve() is to return.
+    // On the worker's own thread: nothing is left but daemons. serve() returns when those have ended, too.
     void stop() noexcept;
 
     // On the worker's own thread, in a signal handler; see interrupt.hpp.
@@ -114,6 +114,7 @@ private:
     void deliver_interrupts() noexcept;
     [[nodiscard]] fiber_core* choose_interrupted(std::uint8_t flags) noexcept;
     stack_memory allocate_stack(std::size_t size);
+    void count_end(fiber_core const& fiber) noexcept;
     void end_context(fiber_core& fiber) noexcept;
     void end_contexts() noexcept;
     template <class Visitor> void for_each_context(Visitor visit) const;
@@ -122,8 +123,9 @@ private:
     worker_group& group_;
     std::size_t const index_;
     std::uint64_t ids_ = 0;
-    std::size_t live_ = 0;   // fibers whose function has not returned, without main
-    fiber_list live_fibers_; // those
+    std::size_t live_ = 0;    // fibers whose function has not returned, without main and daemons
+    std::size_t daemons_ = 0; // the same of daemons
+    fiber_list live_fibers_;  // all those
     fiber_list held_;        // ended ones that still have a context, and are referred to
     resting_fibers resting_;
     std::size_t contexts_ = 0; // fibers whose context is not gone, without main

@@ -9,6 +9,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <weft/cancel_scope.hpp>
 #include <weft/fiber.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
@@ -180,4 +181,30 @@ BOOST_AUTO_TEST_CASE(an_engine_that_cannot_be_made_fails_the_run_and_leaves_the_
     };
     BOOST_CHECK_THROW(weft::run([] { return 1; }, options), std::runtime_error);
     BOOST_TEST(weft::run([] { return 1; }, with_workers(3)) == 1);
+}
+
+BOOST_AUTO_TEST_CASE(daemons_are_cancelled_when_all_others_have_ended) {
+    for (std::size_t const workers : {1U, 2U}) {
+        std::vector<int> order;
+        weft::run(
+            [&] {
+                weft::spawn({.name = "service", .stack_size = 0, .daemon = true}, [&] {
+                    try {
+                        weft::this_fiber::sleep_for(100s);
+                    } catch (weft::cancelled const&) {
+                        order.push_back(2);
+                        weft::spawn([&] { // the last words of a service
+                            weft::this_fiber::sleep_for(1ms);
+                            order.push_back(3);
+                        }).detach();
+                    }
+                }).detach();
+                weft::spawn([&] {
+                    weft::this_fiber::sleep_for(2ms);
+                    order.push_back(1);
+                }).detach();
+            },
+            support::with_workers(workers));
+        BOOST_TEST(order == (std::vector<int>{1, 2, 3}), boost::test_tools::per_element());
+    }
 }

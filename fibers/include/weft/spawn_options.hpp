@@ -12,6 +12,10 @@ struct spawn_options {
 
     // Address space for the stack in bytes, guard included; at least 32 KiB are used. 0: run_options::stack_size.
     std::size_t stack_size = 0;
+
+    // A service to the others, which weft::run doesn't wait for: when all others have ended, it is cancelled, and run returns once
+    // it has ended. What it spawns meanwhile runs to its end.
+    bool daemon = false;
 };
 
 } // namespace weft
