@@ -21,7 +21,7 @@ detail::wake_cause wait_for_end(fiber_core& fiber, time_point deadline, detail::
     if (fiber.done)
         return detail::wake_cause::notified;
     return fiber.joiners.wait(lock,
-                              {.operation = "join fiber", .subject = static_cast<std::intptr_t>(fiber.id)},
+                              {.operation = "join", .fiber = &fiber},
                               deadline, cancels);
 }
 

@@ -12,12 +12,16 @@
 #include <weft/clock.hpp>
 #include <weft/detail/system_call.hpp>
 
+#include "virtual_time.hpp"
+
 namespace weft::detail {
 
 // Sleeps while `word` is `expected`, until a wake-up, a signal or `deadline`: look again. 0, or -1 with errno
 // (ETIMEDOUT, EAGAIN, EINTR). weft::clock is CLOCK_MONOTONIC, which the kernel takes as it is.
 // Not noexcept: a thread that allows it may be cancelled in here.
 inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
+    if (deadline != never && time_is_virtual()) [[unlikely]] // of which the kernel knows nothing
+        deadline = std::chrono::steady_clock::now() + (deadline - clock::now());
     auto const since = deadline.time_since_epoch();
     auto const seconds = std::chrono::floor<std::chrono::seconds>(since);
     timespec const limit{.tv_sec = seconds.count(),

@@ -1,22 +1,50 @@
+#include <atomic>
 #include <csignal>
+#include <new>
 
 #include <weft/detail/helper_thread.hpp>
 
 namespace weft::detail {
 namespace {
 
+std::atomic<std::size_t> helpers{0};
+
+struct helper {
+    void* (*function)(void*);
+    void* argument;
+};
+
+void* run_helper(void* argument) {
+    auto const* const given = static_cast<helper*>(argument);
+    helper const self = *given;
+    delete given;
+    void* const result = self.function(self.argument);
+    helpers.fetch_sub(1, std::memory_order_relaxed);
+    return result;
+}
+
 bool start(pthread_t& thread, int detach_state, void* (*function)(void*), void* argument,
            std::size_t stack) noexcept {
+    auto* const given = new (std::nothrow) helper{function, argument};
+    if (given == nullptr)
+        return false;
     sigset_t all;
     sigset_t previous;
     sigfillset(&all);
     pthread_attr_t attributes;
-    if (::pthread_attr_init(&attributes) != 0)
+    if (::pthread_attr_init(&attributes) != 0) {
+        delete given;
         return false;
+    }
     ::pthread_attr_setdetachstate(&attributes, detach_state);
     ::pthread_attr_setstacksize(&attributes, stack);
     ::pthread_sigmask(SIG_SETMASK, &all, &previous);
-    int const error = ::pthread_create(&thread, &attributes, function, argument);
+    helpers.fetch_add(1, std::memory_order_relaxed);
+    int const error = ::pthread_create(&thread, &attributes, run_helper, given);
+    if (error != 0) {
+        helpers.fetch_sub(1, std::memory_order_relaxed);
+        delete given;
+    }
     ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
     ::pthread_attr_destroy(&attributes);
     return error == 0;
@@ -32,5 +60,7 @@ bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) n
 bool start_helper(pthread_t& thread, void* (*function)(void*), void* argument, std::size_t stack) noexcept {
     return start(thread, PTHREAD_CREATE_JOINABLE, function, argument, stack);
 }
+
+std::size_t helper_count() noexcept { return helpers.load(std::memory_order_relaxed); }
 
 } // namespace weft::detail

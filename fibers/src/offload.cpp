@@ -20,10 +20,13 @@ constexpr std::size_t most_threads = 64;
 constexpr std::size_t thread_stack = std::size_t{512} * 1024; // resolvers' modules are deep
 constexpr auto idle_time = std::chrono::seconds(5);
 
+std::atomic<std::size_t> calls_out{0};
+
 void make_and_wake(offloaded_call& call) noexcept {
     fiber_core& fiber = *call.fiber; // `call` is gone when the fiber runs
     call.make(call);
     wake(fiber, wake_cause::notified);
+    calls_out.fetch_sub(1, std::memory_order_release);
 }
 
 // Threads: any. What waits here is plain threads; fibers hold the lock for a few instructions.
@@ -129,6 +132,8 @@ offload_pool& pool() {
 
 } // namespace
 
+std::size_t offloaded_calls() noexcept { return calls_out.load(std::memory_order_acquire); }
+
 bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
     call.fiber = current_fiber;
     begin_park(*current_fiber);
@@ -136,8 +141,11 @@ bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
         make_and_wake(*static_cast<offloaded_call*>(argument));
         return nullptr;
     };
-    if (!start_helper(make, &call, thread_stack) && cancel_park(*current_fiber))
+    calls_out.fetch_add(1, std::memory_order_relaxed);
+    if (!start_helper(make, &call, thread_stack) && cancel_park(*current_fiber)) {
+        calls_out.fetch_sub(1, std::memory_order_relaxed);
         return false;
+    }
     ++thread_counts.offloaded;
     park({.operation = operation}, never);
     return true;
@@ -147,6 +155,7 @@ void offload_call(offloaded_call& call, char const* operation) noexcept {
     ++thread_counts.offloaded;
     call.fiber = current_fiber;
     begin_park(*current_fiber);
+    calls_out.fetch_add(1, std::memory_order_relaxed);
     pool().submit(call);
     park({.operation = operation}, never);
 }

@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <string>
 
 #include <weft/detail/call_counts.hpp>
 #include <weft/detail/interrupt.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
+#include <weft/this_fiber.hpp>
 
 #include "worker.hpp"
 
@@ -25,6 +28,16 @@ void deliver_wake(inbox_message& message) noexcept {
     fiber.home->make_ready(fiber);
 }
 
+[[noreturn]] void refuse_switch(char const* operation, std::intptr_t subject) noexcept {
+    fiber_core const& self = *current_fiber;
+    source_location const& place = self.no_switch->place;
+    std::string message = std::string("weft: fiber \"") + self.name + "\" would switch in a no_switch region, by " + operation;
+    if (subject != -1)
+        message += " (" + std::to_string(subject) + ")";
+    message += "; the region began at " + std::string(place.file_name()) + ":" + std::to_string(place.line());
+    fail_misuse(message.c_str());
+}
+
 } // namespace
 
 void time_out(timer_node& node) noexcept {
@@ -42,6 +55,8 @@ bool cancel_park(fiber_core& fiber) noexcept {
 wake_cause park(wait_reason reason, time_point deadline, interruption interruptible,
                 cancellation cancels) noexcept {
     fiber_core& self = *current_fiber;
+    if (self.no_switch != nullptr) [[unlikely]]
+        refuse_switch(reason.operation, reason.subject);
     self.reason = reason;
     self.interruptible = interruptible;
     self.cancels = interruptible != interruption::none ? cancellation::heeded : cancels;
@@ -92,6 +107,8 @@ bool wake(fiber_core& fiber, wake_cause cause) noexcept {
 void yield() noexcept {
     fiber_core& self = *current_fiber;
     self.calls_since_switch = 0;
+    if (self.no_switch != nullptr) [[unlikely]]
+        refuse_switch("yield", -1);
     self.home->make_ready(self);
     self.home->switch_out();
 }

@@ -1,4 +1,4 @@
-// ready_queue: the fibers of one worker that can run, first in, first out.
+// ready_queue: the fibers of one worker that can run, first in, first out; for tests, in an order drawn by a seed.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,8 @@ public:
     // The one after it is fetched into the cache meanwhile: fibers lie far apart, each on pages of its own, and what
     // a switch waits for is memory.
     fiber_core& pop() noexcept {
+        if (random_ != 0) [[unlikely]]
+            draw_first();
         fiber_core& first = *head_;
         head_ = first.next_ready;
         if (head_ != nullptr)
@@ -27,7 +29,15 @@ public:
         return first;
     }
 
+    // Not first in, first out from now on. 0: it is.
+    void randomize(std::uint64_t seed) noexcept { random_ = seed; }
+
+    void clear() noexcept { head_ = nullptr; }
+
 private:
+    // Moves one of all to the front.
+    void draw_first() noexcept;
+
     static void prefetch(fiber_core const& fiber) noexcept {
         __builtin_prefetch(fiber.next_ready);
         __builtin_prefetch(fiber.context);
@@ -41,6 +51,7 @@ private:
 
     fiber_core* head_ = nullptr;
     fiber_core* tail_ = nullptr; // valid unless empty
+    std::uint64_t random_ = 0;   // the generator's state; 0: none
 };
 
 } // namespace weft::detail

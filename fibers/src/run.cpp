@@ -167,6 +167,8 @@ void run(run_options const& options, void (*main)(void*), void* argument) {
         throw;
     }
     threads.join_others();
+    if (std::string const* const report = group.dead_end())
+        throw dead_end(*report);
 }
 
 } // namespace detail

@@ -95,7 +95,7 @@ void scheduler::switch_out() noexcept {
 }
 
 void scheduler::exit_on_main(fiber_core& main, int status) noexcept {
-    ready_ = {};
+    ready_.clear();
     if (running_ != &main) {
         exiting_ = true;
         exit_status_ = status;

@@ -41,7 +41,10 @@ public:
     [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
 
     // Those that are ready are gone.
-    void forget_ready() noexcept { ready_ = {}; }
+    void forget_ready() noexcept { ready_.clear(); }
+
+    // For tests: see ready_queue::randomize().
+    void randomize(std::uint64_t seed) noexcept { ready_.randomize(seed); }
 
     // In the child of a fork, whose thread has another id.
     void survive_fork(int lock_owner) noexcept {

@@ -99,7 +99,7 @@ std::size_t select(std::span<select_case*> cases, std::span<biased_lock*> locks)
     if (by_default != cases.size())
         return by_default;
 
-    auto const cause = cases[0]->place.wait({.operation = "select"}, deadline, cancels);
+    auto const cause = cases[0]->place.wait({.operation = "select", .by_fibers = true}, deadline, cancels);
     all.lock();
     for (select_case* const each : cases)
         each->withdraw();

@@ -1,4 +1,5 @@
 #include <thread>
+#include <utility>
 
 #include <weft/detail/fiber_core.hpp>
 #include <weft/detail/own_wait.hpp>
@@ -41,6 +42,16 @@ void set_name(std::string_view name) noexcept {
 
 std::stop_token get_stop_token() {
     return current_fiber != nullptr ? detail::stop_token_of(*current_fiber) : std::stop_token();
+}
+
+no_switch::no_switch(source_location place) noexcept : region_{.outer = nullptr, .place = place} {
+    if (current_fiber != nullptr)
+        region_.outer = std::exchange(current_fiber->no_switch, &region_);
+}
+
+no_switch::~no_switch() {
+    if (current_fiber != nullptr)
+        current_fiber->no_switch = region_.outer;
 }
 
 } // namespace weft::this_fiber

@@ -24,6 +24,7 @@
 #include "fiber_end.hpp"
 #include "fiber_locals.hpp"
 #include "overflow.hpp"
+#include "random_order.hpp"
 #include "worker_group.hpp"
 
 namespace weft::detail {
@@ -89,6 +90,8 @@ worker::worker(worker_group& group, std::size_t index)
     adopt_main_context(main_);
     at_exit.arm();
     auto made = std::make_unique<scheduler>(*this, main_);
+    if (std::uint64_t const seed = order_seed.load())
+        made->randomize(seed + index);
     scheduler_ = made.release();
     boost::fibers::context::active()->get_scheduler()->set_algo(scheduler_);
     current_fiber = &main_;
@@ -266,6 +269,7 @@ void worker::end_contexts() noexcept {
 }
 
 void worker::serve() noexcept {
+    serving_ = true;
     while (!stopping_ || live_ + daemons_ > 0)
         sleep_until({.operation = "until every fiber has ended"}, never);
     end_contexts();
@@ -313,19 +317,6 @@ void worker::deliver() noexcept {
 
 void worker::poll() noexcept {
     engine_->poll(time_point::min());
-    deliver();
-}
-
-// The sleep and notify() agree by one exchange each on `sleeping_`: either the notifier finds us asleep, and calls the
-// engine, or we find its notification and don't sleep.
-void worker::wait_until(time_point deadline) noexcept {
-    auto expected = sleep_state::awake;
-    if (!sleeping_.compare_exchange_strong(expected, sleep_state::asleep, std::memory_order_seq_cst))
-        deadline = time_point::min();
-    else
-        deadline = std::min({deadline, timers_.next(), trim_memory()});
-    engine_->poll(deadline);
-    sleeping_.exchange(sleep_state::awake, std::memory_order_seq_cst);
     deliver();
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <weft/detail/fiber_core.hpp>
 #include <weft/engine.hpp>
@@ -88,6 +89,9 @@ public:
     // On the worker's own thread: nothing is left but daemons. serve() returns when those have ended, too.
     void stop() noexcept;
 
+    // On the worker's own thread: every fiber, main included, as there is a dead end.
+    void cancel_fibers() noexcept;
+
     // On the worker's own thread, in a signal handler; see interrupt.hpp.
     void interrupt(bool restarts) noexcept;
 
@@ -100,6 +104,9 @@ public:
     void survive_fork() noexcept;
 
 private:
+    static constexpr clock::duration first_suspicion = std::chrono::milliseconds(50);
+    static constexpr clock::duration last_suspicion = std::chrono::seconds(2);
+
     // Whether the thread sleeps in the engine, so that a notification costs a system call only then.
     enum class sleep_state : std::uint8_t { awake, asleep, notified };
 
@@ -111,6 +118,12 @@ private:
     };
 
     void deliver() noexcept;
+    void wait_virtually() noexcept;
+    [[nodiscard]] bool waits_for_fibers_alone() const noexcept;
+    void look_for_dead_end() noexcept;
+    [[nodiscard]] bool everyone_is_idle() const noexcept;
+    [[nodiscard]] std::vector<fiber_core const*> find_dead_end() const;
+    void add_waiting(std::vector<fiber_core const*>& all) const;
     void deliver_interrupts() noexcept;
     [[nodiscard]] fiber_core* choose_interrupted(std::uint8_t flags) noexcept;
     stack_memory allocate_stack(std::size_t size);
@@ -130,7 +143,8 @@ private:
     resting_fibers resting_;
     std::size_t contexts_ = 0; // fibers whose context is not gone, without main
     std::size_t offset_ = 0;
-    bool ending_ = false; // contexts are not kept any more
+    bool serving_ = false; // main waits for the others
+    bool ending_ = false;  // contexts are not kept any more
     bool stopping_ = false;
     bool guards_stacks_ = false;
     bool orphan_ = false; // a forked process that main is not part of
@@ -142,6 +156,12 @@ private:
     scheduler* scheduler_ = nullptr; // Boost's scheduler of this thread holds it
 
     std::atomic<std::uint8_t> interrupts_{0}; // its signal handlers, too
+
+    // While it sleeps, for those who look whether all do.
+    clock::duration suspicion_ = first_suspicion; // to sleep so long before looking for a dead end
+    std::atomic<bool> only_fibers_{false};        // each fiber waits for another; no timer
+    bool idle_ = false;                           // under group_.idle_mutex; on a virtual clock
+    time_point idle_until_ = never;               // the same
 
     inbox inbox_;                                           // any thread
     std::atomic<sleep_state> sleeping_{sleep_state::awake}; // any thread

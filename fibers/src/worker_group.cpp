@@ -1,22 +1,35 @@
 #include "worker_group.hpp"
 
+#include <utility>
+
+#include <weft/detail/own_wait.hpp>
+
 #include "worker.hpp"
 
 namespace weft::detail {
 namespace {
 
-struct stop_message : inbox_message {
-    explicit stop_message(worker& target_) : target(target_) {
+// Has the worker call a function of its own, on its thread.
+struct order : inbox_message {
+    order(worker& target_, void (worker::*what_)() noexcept) : target(target_), what(what_) {
         deliver = [](inbox_message& message) noexcept {
-            auto* const self = static_cast<stop_message*>(&message);
-            worker& stopped = self->target;
+            auto* const self = static_cast<order*>(&message);
+            order const copy = *self;
             delete self;
-            stopped.stop();
+            (copy.target.*copy.what)();
         };
     }
 
     worker& target;
+    void (worker::*what)() noexcept;
 };
+
+void tell(worker& target, void (worker::*what)() noexcept) noexcept {
+    if (&target == this_worker)
+        (target.*what)();
+    else
+        target.post(*new order(target, what));
+}
 
 } // namespace
 
@@ -29,12 +42,18 @@ void worker_group::survive_fork(worker& one) noexcept {
 }
 
 void worker_group::stop() noexcept {
-    for (worker* const each : workers) {
-        if (each == this_worker && each != nullptr)
-            each->stop();
-        else if (each != nullptr)
-            each->post(*new stop_message(*each));
-    }
+    for (worker* const each : workers)
+        if (each != nullptr)
+            tell(*each, &worker::stop);
+}
+
+void worker_group::end_dead(std::string report) noexcept {
+    if (dead_end_)
+        fail_misuse((*dead_end_ + "\nThey were cancelled, but not all could be:\n" + report).c_str());
+    dead_end_ = std::move(report);
+    for (worker* const each : workers)
+        if (each != nullptr)
+            tell(*each, &worker::cancel_fibers);
 }
 
 } // namespace weft::detail

@@ -9,6 +9,9 @@
 
 #include <atomic>
 #include <cstddef>
+#include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <weft/run.hpp>
@@ -31,11 +34,20 @@ public:
     void survive_fork(worker& one) noexcept;
     [[nodiscard]] bool forked() const noexcept { return forked_; }
 
+    // All workers have nothing to do, and no fiber can ever run again: cancels them all, once. If that has been done before, ends the
+    // process.
+    void end_dead(std::string report) noexcept;
+    // What was reported; null if nothing.
+    [[nodiscard]] std::string const* dead_end() const noexcept { return dead_end_ ? &*dead_end_ : nullptr; }
+
     run_options const options;
     std::vector<worker*> workers;
+    std::mutex idle_mutex; // for workers that have nothing to do, while they look at each other; held on no fiber
 
 private:
     void stop() noexcept;
+
+    std::optional<std::string> dead_end_; // under idle_mutex, while fibers run
 
     std::atomic<std::size_t> busy_{1};
     bool forked_ = false;

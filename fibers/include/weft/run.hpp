@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -11,6 +12,17 @@
 #include <weft/engine.hpp>
 
 namespace weft {
+
+// Thrown by run when no fiber can ever run again: each waits for something that only another fiber could do. what() tells each fiber, where
+// it was spawned, and what it waits for; and, if fibers wait for each other in a circle, the circle. Every fiber has been cancelled by then.
+//
+// Found when every worker has had nothing to do for a moment (50 ms to some seconds), every fiber is in a wait without a deadline, for a lock or
+// other object of weft's, for one of pthread's that is the process's own, or for a fiber to end, and the process has no threads but weft's, which
+// could act for it. If a fiber can't be cancelled, as it waits for a pthread lock, say, the process is ended, with the same report.
+class dead_end : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
 
 struct run_options {
     // Threads that run fibers, the calling one included; at least 1. A fiber never leaves the worker it began on.
@@ -39,7 +51,7 @@ void run(run_options const& options, void (*main)(void*), void* argument);
 // its descendants spawned have ended. Returns main's int, or 0 if it returns void. An exception that leaves main leaves
 // run too, after the other fibers have ended; and so does pthread_exit(3), which then ends the thread.
 //
-// Not to be called on a fiber (std::logic_error). Throws std::invalid_argument for options out of range,
+// Not to be called on a fiber (std::logic_error). Throws dead_end, if there is one; std::invalid_argument for options out of range,
 // std::system_error if a thread, stack or engine can't be had.
 template <class Main> int run(Main&& main, run_options const& options = {}) {
     struct call {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <weft/clock.hpp>
+#include <weft/source_location.hpp>
 
 namespace weft::this_fiber {
 
@@ -36,5 +37,38 @@ void set_name(std::string_view name) noexcept;
 // On a thread that is no worker: a token for which nobody ever will.
 [[nodiscard]] std::stop_token get_stop_token();
 [[nodiscard]] inline bool stop_requested() { return get_stop_token().stop_requested(); }
+
+} // namespace weft::this_fiber
+
+namespace weft::detail {
+
+struct no_switch_region {
+    no_switch_region const* outer;
+    source_location place;
+};
+
+} // namespace weft::detail
+
+namespace weft::this_fiber {
+
+// Asserts that no other fiber of this worker runs while it lives: for code that relies on that, as between two steps that must be seen
+// together.
+//
+//     weft::this_fiber::no_switch const together;
+//     accounts[from] -= amount;
+//     accounts[to] += amount;
+//
+// A call that would wait, or yields, in there ends the program, and says which call, which fiber, and where the region began. Nests. On a
+// thread that is no worker it does nothing.
+class [[nodiscard]] no_switch {
+public:
+    explicit no_switch(source_location place = source_location::current()) noexcept;
+    no_switch(no_switch const&) = delete;
+    no_switch& operator=(no_switch const&) = delete;
+    ~no_switch();
+
+private:
+    detail::no_switch_region region_;
+};
 
 } // namespace weft::this_fiber

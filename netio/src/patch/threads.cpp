@@ -80,7 +80,7 @@ int wait_at(pthread_barrier_t* barrier) noexcept {
         lot_waiter self(barrier);
         lot.enqueue(self);
         lot.unlock();
-        self.wait({.operation = "pthread_barrier_wait"}, weft::never);
+        self.wait({.operation = "pthread_barrier_wait", .by_fibers = true}, weft::never);
         return 0;
     }
     words.arrived = 0;
@@ -160,7 +160,7 @@ int run_once(int* control, void (*function)()) {
             attempt.succeed();
             return 0;
         }
-        weft::detail::wait_in_lot(control, word, mine, {.operation = "pthread_once"});
+        weft::detail::wait_in_lot(control, word, mine, {.operation = "pthread_once", .by_fibers = true});
         arguments.restore();
     }
 }
@@ -184,7 +184,7 @@ int acquire_guard(std::uint64_t* guard) noexcept {
             return 1;
         if ((seen & initialized) != 0)
             return 0;
-        weft::detail::wait_in_lot(guard, word, initializing, {.operation = "static initialization"});
+        weft::detail::wait_in_lot(guard, word, initializing, {.operation = "static initialization", .by_fibers = true});
     }
 }
 

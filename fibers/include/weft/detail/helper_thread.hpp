@@ -13,4 +13,7 @@ bool start_helper(void* (*function)(void*), void* argument, std::size_t stack) n
 // One that must be joined.
 bool start_helper(pthread_t& thread, void* (*function)(void*), void* argument, std::size_t stack) noexcept;
 
+// Those that have not ended.
+std::size_t helper_count() noexcept;
+
 } // namespace weft::detail

@@ -21,6 +21,9 @@ struct offloaded_call {
     fiber_core* fiber = nullptr;
 };
 
+// How many calls are out.
+std::size_t offloaded_calls() noexcept;
+
 // On a fiber: returns when `call` has been made. Nothing interrupts the wait, as the call can't be taken back.
 void offload_call(offloaded_call& call, char const* operation) noexcept;
 

@@ -54,7 +54,7 @@ wake_cause sleep_until(wait_reason reason, time_point deadline,
 inline constexpr std::uint32_t fair_calls = 64;
 
 inline void count_call(fiber_core& fiber) noexcept {
-    if (++fiber.calls_since_switch >= fair_calls)
+    if (++fiber.calls_since_switch >= fair_calls && fiber.no_switch == nullptr)
         yield();
 }
 

@@ -15,6 +15,12 @@ struct wait_reason {
     std::intptr_t subject = -1;
     sync_object const* object = nullptr;
     fiber_core const* fiber = nullptr; // to be joined
+    bool by_fibers = false;            // of fibers, or of threads of the process, in some other way
+
+    // Whether a fiber, or thread, of this process must act for it to end.
+    [[nodiscard]] bool inside() const noexcept {
+        return object != nullptr || fiber != nullptr || by_fibers;
+    }
 };
 
 // The waker says it, not the clock: a wake that comes just before the deadline is no time-out.

@@ -1,0 +1,27 @@
+#include "ready_queue.hpp"
+
+namespace weft::detail {
+
+void ready_queue::draw_first() noexcept {
+    std::uint64_t count = 0;
+    for (fiber_core const* each = head_; each != nullptr; each = each->next_ready)
+        ++count;
+    random_ ^= random_ << 13U; // xorshift64
+    random_ ^= random_ >> 7U;
+    random_ ^= random_ << 17U;
+    fiber_core* before = nullptr;
+    fiber_core* chosen = head_;
+    for (std::uint64_t steps = random_ % count; steps > 0; --steps) {
+        before = chosen;
+        chosen = chosen->next_ready;
+    }
+    if (before == nullptr)
+        return;
+    before->next_ready = chosen->next_ready;
+    if (tail_ == chosen)
+        tail_ = before;
+    chosen->next_ready = head_;
+    head_ = chosen;
+}
+
+} // namespace weft::detail
