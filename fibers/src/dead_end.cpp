@@ -16,7 +16,8 @@ constexpr std::size_t most_lines = 100;
 std::string describe(fiber_core const& fiber) {
     std::string text = std::string("\"") + fiber.name + "\" (fiber " + std::to_string(fiber.id);
     if (*fiber.site.file_name() != '\0')
-        text += std::string(", spawned at ") + fiber.site.file_name() + ":" + std::to_string(fiber.site.line());
+        text +=
+            std::string(", spawned at ") + fiber.site.file_name() + ":" + std::to_string(fiber.site.line());
     return text + ")";
 }
 

@@ -31,7 +31,8 @@ void deliver_wake(inbox_message& message) noexcept {
 [[noreturn]] void refuse_switch(char const* operation, std::intptr_t subject) noexcept {
     fiber_core const& self = *current_fiber;
     source_location const& place = self.no_switch->place;
-    std::string message = std::string("weft: fiber \"") + self.name + "\" would switch in a no_switch region, by " + operation;
+    std::string message =
+        std::string("weft: fiber \"") + self.name + "\" would switch in a no_switch region, by " + operation;
     if (subject != -1)
         message += " (" + std::to_string(subject) + ")";
     message += "; the region began at " + std::string(place.file_name()) + ":" + std::to_string(place.line());

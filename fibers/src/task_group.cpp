@@ -21,8 +21,8 @@ void start_state::end() noexcept {
 
 bool start_state::wait(cancellation cancels) noexcept {
     std::unique_lock guard(lock);
-    return over ||
-           waiting.wait(guard, {.operation = "start of a task", .by_fibers = true}, never, cancels) == wake_cause::notified;
+    return over || waiting.wait(guard, {.operation = "start of a task", .by_fibers = true}, never, cancels) ==
+                       wake_cause::notified;
 }
 
 void throw_reported_twice() {
@@ -95,7 +95,8 @@ void task_group::child_ended(detail::fiber_core& child) noexcept {
 detail::wake_cause task_group::wait_for_all(detail::cancellation cancels) noexcept {
     while (live_ > 0) {
         std::unique_lock lock(lock_);
-        auto const cause = waiting_.wait(lock, {.operation = "end of a task group", .by_fibers = true}, never, cancels);
+        auto const cause =
+            waiting_.wait(lock, {.operation = "end of a task group", .by_fibers = true}, never, cancels);
         if (cause != detail::wake_cause::notified)
             return cause;
     }

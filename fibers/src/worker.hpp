@@ -139,7 +139,7 @@ private:
     std::size_t live_ = 0;    // fibers whose function has not returned, without main and daemons
     std::size_t daemons_ = 0; // the same of daemons
     fiber_list live_fibers_;  // all those
-    fiber_list held_;        // ended ones that still have a context, and are referred to
+    fiber_list held_;         // ended ones that still have a context, and are referred to
     resting_fibers resting_;
     std::size_t contexts_ = 0; // fibers whose context is not gone, without main
     std::size_t offset_ = 0;

@@ -42,7 +42,8 @@ public:
 
     run_options const options;
     std::vector<worker*> workers;
-    std::mutex idle_mutex; // for workers that have nothing to do, while they look at each other; held on no fiber
+    std::mutex
+        idle_mutex; // for workers that have nothing to do, while they look at each other; held on no fiber
 
 private:
     void stop() noexcept;

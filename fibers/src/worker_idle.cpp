@@ -40,7 +40,8 @@ void worker::wait_until(time_point deadline) noexcept {
         only_fibers_.store(suspicious, std::memory_order_relaxed);
     }
     engine_->poll(deadline);
-    bool const notified = sleeping_.exchange(sleep_state::awake, std::memory_order_seq_cst) == sleep_state::notified;
+    bool const notified =
+        sleeping_.exchange(sleep_state::awake, std::memory_order_seq_cst) == sleep_state::notified;
     deliver();
     if (!suspicious || notified || scheduler_->has_ready_fibers())
         suspicion_ = first_suspicion;

@@ -196,7 +196,8 @@ BOOST_AUTO_TEST_CASE(daemons_are_cancelled_when_all_others_have_ended) {
                         weft::spawn([&] { // the last words of a service
                             weft::this_fiber::sleep_for(1ms);
                             order.push_back(3);
-                        }).detach();
+                        })
+                            .detach();
                     }
                 }).detach();
                 weft::spawn([&] {

@@ -114,7 +114,7 @@ struct fiber_core {
     done_callback* callbacks = nullptr;      // any thread, under `lock`
     std::stop_source stop{std::nostopstate}; // any thread, under `lock`; has a state once it was asked for
     bool daemon = false;
-    bool stop_requested = false;             // any thread, under `lock`
+    bool stop_requested = false; // any thread, under `lock`
     std::atomic<std::uint32_t> references{1};
     std::uint64_t id = 0;
     std::uint64_t parent = 0;         // the spawner's id; 0: none

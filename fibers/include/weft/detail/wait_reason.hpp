@@ -18,9 +18,7 @@ struct wait_reason {
     bool by_fibers = false;            // of fibers, or of threads of the process, in some other way
 
     // Whether a fiber, or thread, of this process must act for it to end.
-    [[nodiscard]] bool inside() const noexcept {
-        return object != nullptr || fiber != nullptr || by_fibers;
-    }
+    [[nodiscard]] bool inside() const noexcept { return object != nullptr || fiber != nullptr || by_fibers; }
 };
 
 // The waker says it, not the clock: a wake that comes just before the deadline is no time-out.
