@@ -2,8 +2,6 @@
 #include <mutex>
 
 #include <weft/condition_variable.hpp>
-#include <weft/detail/park.hpp>
-
 namespace weft {
 
 void condition_variable::notify(std::ptrdiff_t most) noexcept {
@@ -28,10 +26,7 @@ void condition_variable::give_up(detail::waiter& self) noexcept {
     std::unique_lock lock(lock_);
     waiting_.erase(self);
     lock.unlock();
-    if (!self.claim())
-        self.wait({.operation = "condition_variable", .object = this}, never);
-    else if (self.fiber != nullptr)
-        self.fiber->state.store(detail::park_state::running, std::memory_order_relaxed);
+    static_cast<void>(self.take_back({.operation = "condition_variable", .object = this}));
 }
 
 detail::wake_cause condition_variable::wait_enqueued(detail::waiter& self, time_point deadline,

@@ -69,6 +69,16 @@ wake_cause waiter::wait_cancellable(wait_reason reason, time_point deadline, int
     return wait_on_thread_cancellable(thread_state, deadline, interruptible != interruption::none);
 }
 
+bool waiter::take_back(wait_reason reason) noexcept {
+    if (!claim()) {
+        wait(reason, never);
+        return false;
+    }
+    if (fiber != nullptr)
+        fiber->state.store(park_state::running, std::memory_order_relaxed);
+    return true;
+}
+
 void waiter::begin() noexcept {
     if (fiber != nullptr)
         begin_park(*fiber);

@@ -26,6 +26,10 @@
 
 namespace weft {
 
+namespace detail {
+struct handle_access;
+}
+
 // What get() throws of a fiber that was cancelled. The fiber itself saw weft::cancelled; to others it is an error like any other.
 class fiber_cancelled : public std::runtime_error {
 public:
@@ -117,6 +121,8 @@ protected:
     detail::fiber_core* core_; // holds a reference, unless null
 
 private:
+    friend detail::handle_access;
+
     std::uint64_t taken_ = 0; // of the fiber whose result was taken, for whoever asks again
 
     void add_callback(std::function<void(std::exception_ptr)> callback);

@@ -22,6 +22,9 @@ struct waiter {
     // To be called before the waiter is put on a list.
     void begin() noexcept;
 
+    // Takes back begin(), once no more claim() can begin. False if it was chosen before; what that was for is waited for.
+    bool take_back(wait_reason reason) noexcept;
+
     // Waits until deliver() or `deadline`, or until the fiber is cancelled, if the wait heeds that.
     wake_cause wait(wait_reason reason, time_point deadline,
                     cancellation cancels = cancellation::ignored) noexcept;
