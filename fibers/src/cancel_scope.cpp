@@ -2,6 +2,7 @@
 
 #include <weft/cancel_scope.hpp>
 #include <weft/detail/own_wait.hpp>
+#include <weft/offload.hpp>
 
 #include "worker.hpp"
 
@@ -66,13 +67,18 @@ void throw_cancelled() {
 namespace this_fiber {
 
 bool is_cancelled() noexcept {
+    if (detail::offloaded_task* const call = detail::current_offload)
+        return call->stop().stop_requested() || call->deadline() <= clock::now();
     return detail::current_fiber != nullptr &&
            detail::find_cancelled(detail::current_fiber->scope) != nullptr;
 }
 
 void check_cancelled() {
-    if (is_cancelled() && std::uncaught_exceptions() == 0)
-        detail::throw_cancelled();
+    if (!is_cancelled() || std::uncaught_exceptions() != 0)
+        return;
+    if (detail::current_offload != nullptr)
+        throw cancelled("the fiber that waits for this call was cancelled");
+    detail::throw_cancelled();
 }
 
 } // namespace this_fiber

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <weft/detail/helper_thread.hpp>
+#include <weft/detail/offload.hpp>
 #include <weft/detail/sync_object.hpp>
 
 namespace weft::detail {
@@ -83,6 +84,8 @@ std::string report_dead_end(std::span<fiber_core const* const> fibers) {
 }
 
 bool has_foreign_threads(std::size_t workers) {
+    if (offloaded_calls() != 0)
+        return true;
     DIR* const tasks = ::opendir("/proc/self/task");
     if (tasks == nullptr)
         return true;

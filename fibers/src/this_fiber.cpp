@@ -4,7 +4,9 @@
 #include <weft/detail/fiber_core.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/park.hpp>
+#include <weft/detail/scope.hpp>
 #include <weft/detail/task.hpp>
+#include <weft/offload.hpp>
 #include <weft/this_fiber.hpp>
 
 namespace weft::this_fiber {
@@ -32,7 +34,9 @@ void sleep_until(time_point deadline) {
 std::uint64_t id() noexcept { return current_fiber != nullptr ? current_fiber->id : 0; }
 
 std::string_view name() noexcept {
-    return current_fiber != nullptr ? std::string_view(current_fiber->name) : std::string_view();
+    if (current_fiber != nullptr)
+        return current_fiber->name;
+    return detail::current_offload != nullptr ? detail::current_offload->name() : std::string_view();
 }
 
 void set_name(std::string_view name) noexcept {
@@ -40,8 +44,17 @@ void set_name(std::string_view name) noexcept {
         detail::set_name(*current_fiber, name);
 }
 
+time_point deadline() noexcept {
+    if (current_fiber != nullptr)
+        return detail::bounds_of(current_fiber->scope).deadline;
+    return detail::current_offload != nullptr ? detail::current_offload->deadline() : never;
+}
+
 std::stop_token get_stop_token() {
-    return current_fiber != nullptr ? detail::stop_token_of(*current_fiber) : std::stop_token();
+    if (current_fiber != nullptr)
+        return detail::stop_token_of(*current_fiber);
+    return detail::current_offload != nullptr ? detail::current_offload->stop().get_token()
+                                              : std::stop_token();
 }
 
 no_switch::no_switch(source_location place) noexcept : region_{.outer = nullptr, .place = place} {

@@ -115,7 +115,8 @@ template <class Time> cancel_scope move_on_after(Time limit) { return cancel_sco
 
 namespace this_fiber {
 
-// Throws weft::cancelled if the calling fiber is cancelled. For long computations, which wait for nothing.
+// Throws weft::cancelled if the calling fiber is cancelled. For long computations, which wait for nothing; in an offloaded call, if the fiber that
+// waits for it is.
 void check_cancelled();
 
 // Whether it is.

@@ -27,14 +27,20 @@ template <class Rep, class Period> void sleep_for(std::chrono::duration<Rep, Per
 // The running fiber's number, unique in the process; 0 on a thread that is no worker.
 [[nodiscard]] std::uint64_t id() noexcept;
 
-// The running fiber's name, valid until it ends or is renamed; empty on a thread that is no worker.
+// The running fiber's name, valid until it ends or is renamed. In an offloaded call, the name of the fiber that waits for it; else empty on a
+// thread that is no worker.
 [[nodiscard]] std::string_view name() noexcept;
 
 // Renames the running fiber; cut to 31 bytes. Nothing happens on a thread that is no worker.
 void set_name(std::string_view name) noexcept;
 
+// The earliest deadline of the cancel scopes around the caller; in an offloaded call, of those around the fiber that waits for it.
+// never: none.
+[[nodiscard]] time_point deadline() noexcept;
+
 // Says whether somebody has asked the running fiber to stop: fiber::request_stop(), or its handle's destructor. Works with std::stop_callback.
-// On a thread that is no worker: a token for which nobody ever will.
+// In an offloaded call: whether the fiber that waits for it was cancelled. Else, on a thread that is no worker: a token for which nobody ever
+// will.
 [[nodiscard]] std::stop_token get_stop_token();
 [[nodiscard]] inline bool stop_requested() { return get_stop_token().stop_requested(); }
 

@@ -14,15 +14,24 @@
 
 namespace weft::detail {
 
+// Something for another thread to do.
+struct pool_job {
+    void (*make)(pool_job& self) noexcept = nullptr;
+    pool_job* next = nullptr; // the pool's
+};
+
 // A call to be made; on the stack of the fiber that waits for it.
-struct offloaded_call {
-    void (*make)(offloaded_call& self) noexcept;
-    offloaded_call* next = nullptr;
+struct offloaded_call : pool_job {
+    explicit offloaded_call(void (*function_)(offloaded_call& self) noexcept) noexcept
+        : function(function_) {}
+
+    void (*function)(offloaded_call& self) noexcept;
     fiber_core* fiber = nullptr;
 };
 
 // How many calls are out.
 std::size_t offloaded_calls() noexcept;
+void count_offloaded(int change) noexcept; // by who makes them in another way
 
 // On a fiber: returns when `call` has been made. Nothing interrupts the wait, as the call can't be taken back.
 void offload_call(offloaded_call& call, char const* operation) noexcept;
@@ -37,13 +46,12 @@ long offload_system_call(char const* operation, long number, std::array<long, 4>
 
 template <class F> struct offloaded_function final : offloaded_call {
     explicit offloaded_function(F& function_)
-        : offloaded_call{.make =
-                             [](offloaded_call& self) noexcept {
-                                 auto& mine = static_cast<offloaded_function&>(self);
-                                 mine.value = mine.function();
-                                 mine.error = errno;
-                             }},
-          function(function_) {}
+        : offloaded_call([](offloaded_call& self) noexcept {
+              auto& mine = static_cast<offloaded_function&>(self);
+              mine.value = mine.call();
+              mine.error = errno;
+          }),
+          call(function_) {}
 
     // With the errno that the call has left.
     [[nodiscard]] auto result() const noexcept {
@@ -51,7 +59,7 @@ template <class F> struct offloaded_function final : offloaded_call {
         return value;
     }
 
-    F& function;
+    F& call;
     std::invoke_result_t<F&> value{};
     int error = 0;
 };
@@ -67,7 +75,7 @@ template <class F> auto offload(char const* operation, F&& function) noexcept {
 template <class F> auto offload_alone(char const* operation, F&& function) noexcept {
     offloaded_function<F> one(function);
     if (!offload_call_alone(one, operation))
-        one.make(one);
+        one.function(one);
     return one.result();
 }
 

@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <stdexcept>
+
+#include <weft/cancel_scope.hpp>
+#include <weft/detail/call_counts.hpp>
+#include <weft/detail/own_wait.hpp>
+#include <weft/detail/scope.hpp>
+#include <weft/offload.hpp>
+#include <weft/semaphore.hpp>
+#include <weft/this_fiber.hpp>
+
+#include "thread_pool.hpp"
+
+namespace weft {
+
+// `places` are those of the threads and of the queue. A fork leaves the child without the calls that have them.
+struct offload_pool::state {
+    explicit state(options const& wanted)
+        : all_places(wanted.threads + wanted.queue),
+          name(wanted.name),
+          places(std::make_unique<semaphore>(static_cast<std::ptrdiff_t>(all_places), name)),
+          threads(wanted.threads, wanted.stack_size) {}
+
+    semaphore& free_places() {
+        if (generation != threads.generation()) {
+            static_cast<void>(places.release()); // left alone: fibers that are gone seem to wait in it
+            places = std::make_unique<semaphore>(static_cast<std::ptrdiff_t>(all_places), name);
+            generation = threads.generation();
+        }
+        return *places;
+    }
+
+    std::size_t const all_places;
+    char const* const name;
+    std::uint64_t generation = 0;
+    std::unique_ptr<semaphore> places;
+    detail::thread_pool threads;
+};
+
+namespace {
+
+constexpr std::size_t most_threads = 1024;
+
+offload_pool& default_pool() {
+    static auto* const one = new offload_pool; // never destroyed: abandoned calls may outlive main()
+    return *one;
+}
+
+} // namespace
+
+offload_pool::offload_pool(options const& wanted)
+    : state_([&wanted] {
+          if (wanted.threads < 1 || wanted.threads > most_threads)
+              throw std::invalid_argument("weft::offload_pool: options::threads must be from 1 to 1024");
+          return std::make_unique<state>(wanted);
+      }()) {}
+
+// Whoever has a place is in a call; when all are free, nobody is.
+offload_pool::~offload_pool() {
+    detail::uncancellable const waiting;
+    for (std::size_t i = 0; i < state_->all_places; ++i)
+        state_->free_places().acquire();
+}
+
+namespace detail {
+
+thread_local offloaded_task* current_offload = nullptr;
+
+offloaded_task::offloaded_task() : deadline_(this_fiber::deadline()) {
+    std::string_view const name = this_fiber::name();
+    *std::copy_n(name.data(), std::min(name.size(), sizeof name_ - 1), name_) = '\0';
+}
+
+namespace {
+
+// Keeps itself and its pool alive until the thread has done with it.
+struct job final : pool_job {
+    job(std::shared_ptr<offloaded_task> task_, semaphore& places_) : task(std::move(task_)), places(places_) {
+        make = [](pool_job& self) noexcept {
+            std::unique_ptr<job> const mine(static_cast<job*>(&self));
+            current_offload = mine->task.get();
+            mine->task->call();
+            current_offload = nullptr;
+            mine->places.release();
+            mine->task->ended.set();
+            count_offloaded(-1);
+        };
+    }
+
+    std::shared_ptr<offloaded_task> task;
+    semaphore& places;
+};
+
+} // namespace
+
+void make_elsewhere(std::shared_ptr<offloaded_task> const& task, offload_options const& options) {
+    if (current_fiber == nullptr) {
+        task->call();
+        return;
+    }
+    offload_pool::state& pool = *(options.pool != nullptr ? *options.pool : default_pool()).state_;
+    semaphore& places = pool.free_places();
+    places.acquire();
+    std::unique_ptr<job> made;
+    try {
+        made = std::make_unique<job>(task, places);
+    } catch (...) {
+        places.release();
+        throw;
+    }
+    ++thread_counts.offloaded;
+    count_offloaded(1);
+    job* const submitted = made.release();
+    pool.threads.submit(*submitted);
+    try {
+        task->ended.wait();
+        return;
+    } catch (cancelled const&) {
+        if (pool.threads.withdraw(*submitted)) {
+            delete submitted;
+            places.release();
+            count_offloaded(-1);
+            throw;
+        }
+        task->stop().request_stop();
+        if (options.abandon_on_cancel)
+            throw;
+    }
+    uncancellable const waiting;
+    task->ended.wait();
+}
+
+} // namespace detail
+
+} // namespace weft
