@@ -10,16 +10,15 @@
 
 #include <sys/uio.h>
 
-#include <array>
 #include <cstddef>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <weft/cancel_scope.hpp>
 #include <weft/clock.hpp>
+#include <weft/detail/gathered.hpp>
 #include <weft/net/endpoint.hpp>
 
 namespace weft::net {
@@ -55,8 +54,7 @@ public:
     // stream: boost::asio::error::eof. With buffers of no bytes: 0, at once.
     template <class MutableBufferSequence>
     std::size_t read_some(MutableBufferSequence const& buffers, error_code& error) noexcept {
-        gathered parts(boost::asio::buffer_sequence_begin(buffers),
-                       boost::asio::buffer_sequence_end(buffers));
+        weft::detail::gathered parts(buffers);
         return receive(parts.begin(), parts.count(), error);
     }
     template <class MutableBufferSequence> std::size_t read_some(MutableBufferSequence const& buffers) {
@@ -70,8 +68,7 @@ public:
     // fewer if an error came in between. No SIGPIPE: a connection that is gone gives broken_pipe.
     template <class ConstBufferSequence>
     std::size_t write_some(ConstBufferSequence const& buffers, error_code& error) noexcept {
-        gathered parts(boost::asio::buffer_sequence_begin(buffers),
-                       boost::asio::buffer_sequence_end(buffers));
+        weft::detail::gathered parts(buffers);
         return send(parts.begin(), parts.count(), error);
     }
     template <class ConstBufferSequence> std::size_t write_some(ConstBufferSequence const& buffers) {
@@ -109,25 +106,6 @@ public:
     [[nodiscard]] endpoint local_endpoint() const noexcept;
 
 private:
-    // Asio's buffers as the kernel takes them.
-    class gathered {
-    public:
-        template <class Iterator> gathered(Iterator begin, Iterator const end) noexcept {
-            for (; begin != end && count_ < parts_.size(); ++begin) {
-                boost::asio::const_buffer const part(*begin);
-                if (part.size() != 0)
-                    parts_[count_++] = {.iov_base = const_cast<void*>(part.data()), .iov_len = part.size()};
-            }
-        }
-
-        [[nodiscard]] iovec* begin() noexcept { return parts_.data(); }
-        [[nodiscard]] std::size_t count() const noexcept { return count_; }
-
-    private:
-        std::array<iovec, 16> parts_;
-        std::size_t count_ = 0;
-    };
-
     std::size_t receive(iovec* parts, std::size_t count, error_code& error) const noexcept;
     std::size_t send(iovec* parts, std::size_t count, error_code& error) const noexcept;
     static void check(error_code const& error, char const* what) {
