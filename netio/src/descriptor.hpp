@@ -33,6 +33,7 @@ struct descriptor {
         own_nonblocking = 1U << 9, // O_NONBLOCK, set by us on a socket of our own: calls wait all the same
         hidden = 1U << 10,         // an engine's: to the program, the number is not open
         pipe = 1U << 11,           // can be waited for, as no file on a disk can
+        packets = 1U << 12, // a pipe that keeps writes apart (O_DIRECT); its end for reading doesn't say so
     };
 
     std::atomic<std::uint32_t> generation{1};
@@ -42,7 +43,7 @@ struct descriptor {
 
     // What is known of a file, and not of its use by us.
     static constexpr std::uint32_t kind =
-        tracked | shared | nonblocking | socket | stream | tcp | timed | no_nowait | pipe;
+        tracked | shared | nonblocking | socket | stream | tcp | timed | no_nowait | pipe | packets;
 
     // Whether flags say all there is to know.
     static bool trusted(std::uint32_t flags) noexcept { return (flags & (tracked | shared)) == tracked; }

@@ -202,6 +202,16 @@ bool epoll_engine::add(int fd, descriptor& entry, watch& seen, std::uint32_t gen
     return true;
 }
 
+void epoll_engine::repeat_edge(int fd) noexcept {
+    watch const* const seen = known_watch(fd);
+    if (seen == nullptr || seen->registered == 0)
+        return;
+    int const error = errno;
+    epoll_event event{.events = all_events, .data = {.u64 = registration(fd, seen->registered)}};
+    ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+    errno = error;
+}
+
 // There are none to be had: so nothing is waited for but time and notifications, which are looked for now and then.
 void epoll_engine::wait_without_descriptors(time_point deadline) noexcept {
     constexpr auto at_most = std::chrono::milliseconds(10);

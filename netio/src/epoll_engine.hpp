@@ -6,7 +6,8 @@
 //
 // The drained state of a watch, the short-read rule: `drained` is set by a read that got fewer bytes than it asked for,
 // on a TCP socket, and cleared by the next readable edge. While it is set, a read need not be tried.
-// `eager` keeps it clear: once the end of the stream has shown itself, no further edge will.
+// `eager` keeps it clear: once the end of the stream has shown itself, no further edge will. So does, once, `withheld`: the read got less
+// because a test's faults asked for less.
 //
 // Threads: a watch belongs to the engine's worker. end_generation() is for any.
 #pragma once
@@ -47,7 +48,8 @@ struct watch {
     io_waiter* last = nullptr;
     std::uint32_t registered = 0; // the generation that epoll knows; 0: none
     bool drained = false;
-    bool eager = false; // short reads don't mean drained: a hang-up or urgent data was seen
+    bool eager = false;    // short reads don't mean drained: a hang-up or urgent data was seen
+    bool withheld = false; // nor does the present one
 
     void link(io_waiter& w) noexcept {
         w.previous = last;
@@ -105,6 +107,10 @@ public:
     bool arm(int fd, descriptor& entry, watch& seen, std::uint32_t generation, bool trusted) noexcept {
         return (trusted && seen.registered == generation) || add(fd, entry, seen, generation);
     }
+
+    // Whatever is ready now counts as an edge once more, if edges of `fd` are seen: after a call that was kept from taking it. errno is
+    // kept.
+    void repeat_edge(int fd) noexcept;
 
     // Wakes those who wait on an ended generation with wake_cause::closed, on each of `engines` (descriptor::engines).
     // With `remove`, takes the registration out of them, as its file may live on.

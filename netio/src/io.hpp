@@ -83,7 +83,7 @@ int close(int fd) noexcept;
 // it all the same. Any thread.
 int open_own_socket(int domain, int type) noexcept;
 
-// Tells the descriptor table of what is neither a file nor a socket; `flags`: O_NONBLOCK or not. Any thread.
+// Tells the descriptor table of what is neither a file nor a socket; `flags`: pipe2(2)'s. Any thread.
 void opened_pipe(int fd, int flags) noexcept;
 
 // Tells the descriptor table of a socket just opened, of socket(2)'s domain and type (with SOCK_NONBLOCK); any thread.

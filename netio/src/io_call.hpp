@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include <weft/clock.hpp>
 #include <weft/detail/park.hpp>
@@ -62,7 +63,7 @@ public:
             return;
         watch* const seen = engine_->known_watch(fd_);
         if (seen != nullptr)
-            seen->drained = !seen->eager;
+            seen->drained = !std::exchange(seen->withheld, false) && !seen->eager;
     }
 
     // Parks the fiber until one of `events` (EPOLLIN, EPOLLOUT, EPOLLPRI). False if the call is to fail, with errno:

@@ -41,7 +41,7 @@ int try_accept(int fd, descriptor& entry, sockaddr* address, socklen_t* length, 
         errno = EAGAIN;
         return -1;
     }
-    return sys::accept(fd, address, length, flags);
+    return sys::accept_now(fd, address, length, flags);
 }
 
 // Whether the kernel would wait at all: it refuses strange flags, and what is no listener, at once.
@@ -65,9 +65,9 @@ int start_connect(int fd, sockaddr const* address, socklen_t length) noexcept {
     if (status < 0)
         return -1;
     if ((status & O_NONBLOCK) != 0)
-        return sys::connect(fd, address, length);
+        return sys::connect_now(fd, address, length);
     sys::control(fd, F_SETFL, status | O_NONBLOCK);
-    int const result = sys::connect(fd, address, length);
+    int const result = sys::connect_now(fd, address, length);
     int const error = errno;
     sys::control(fd, F_SETFL, status);
     errno = error;
@@ -180,7 +180,8 @@ int close(int fd) noexcept {
 }
 
 void opened_pipe(int fd, int flags) noexcept {
-    descriptor_opened(fd, descriptor::pipe | ((flags & O_NONBLOCK) != 0 ? descriptor::nonblocking : 0U));
+    descriptor_opened(fd, descriptor::pipe | ((flags & O_NONBLOCK) != 0 ? descriptor::nonblocking : 0U) |
+                              ((flags & O_DIRECT) != 0 ? descriptor::packets : 0U));
 }
 
 void opened_socket(int fd, int domain, int type, int protocol) noexcept {

@@ -83,7 +83,7 @@ int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* time
     unsigned got = 0;
     for (bool none = false; !none;) {
         unsigned const wanted = time.runs() ? std::min(count, 1U) : count - got;
-        int const n = sys::receive(fd, messages + got, wanted, flags | MSG_DONTWAIT, nullptr);
+        int const n = sys::receive_now(fd, messages + got, wanted, flags);
         for (int i = 0; i < n; ++i)
             note_received_descriptors(messages[got + static_cast<unsigned>(i)].msg_hdr);
         got += n > 0 ? static_cast<unsigned>(n) : 0;
@@ -118,7 +118,7 @@ int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept {
         return send_over_stream(fd, messages, count, flags);
     unsigned sent = 0;
     for (;;) {
-        int const n = sys::send(fd, messages + sent, count - sent, flags | MSG_DONTWAIT);
+        int const n = sys::send_now(fd, messages + sent, count - sent, flags);
         sent += n > 0 ? static_cast<unsigned>(n) : 0;
         if (n == 0 || (n > 0 && sent == count))
             break;

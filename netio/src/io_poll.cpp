@@ -150,16 +150,16 @@ int ended(int error) noexcept {
     return finish(-1);
 }
 
-// look() until it finds something, `deadline`, or a handler has run since handled_signals was `signals`. `add_all` names what
-// is looked at.
+// look(whether it is waited after) until it finds something, `deadline`, or a handler has run since handled_signals was `signals`.
+// `add_all` names what is looked at.
 template <class Look, class AddAll>
 int wait_for_any(std::size_t count, wait_limit const& limit, char const* operation, Look look,
                  AddAll add_all) noexcept {
     time_point const deadline = limit.deadline;
     if (fails_as_cancelled())
         return -1;
-    int found = look();
     epoll_engine* const engine = epoll_engine::current();
+    int found = look(faults::are_injected() && engine != nullptr && deadline > clock::now());
     if (found == 0 && limit.begin != nullptr)
         limit.begin(limit.argument);
     if (found == 0 && handled_signals != limit.signals)
@@ -171,14 +171,14 @@ int wait_for_any(std::size_t count, wait_limit const& limit, char const* operati
         return -1;
     add_all(waiting);
     for (;;) {
-        found = look();
+        found = look(true);
         if (found != 0)
             return finish(found);
         if (handled_signals != limit.signals)
             return ended(EINTR);
         switch (waiting.park_until({.operation = operation, .subject = static_cast<std::intptr_t>(count)},
                                    deadline)) {
-        case wake_cause::timed_out: return look();
+        case wake_cause::timed_out: return look(false);
         case wake_cause::interrupted: return ended(EINTR);
         case wake_cause::cancelled: return ended(ECANCELED);
         default: break;
@@ -200,7 +200,7 @@ bool wait_until_readable(int fd, char const* operation) noexcept {
 
 int poll(pollfd* fds, nfds_t count, wait_limit const& limit) noexcept {
     return wait_for_any(
-        count, limit, "poll", [=] { return sys::poll_now(fds, count); },
+        count, limit, "poll", [=](bool waits_after) { return sys::poll_now(fds, count, waits_after); },
         [=](multiple_wait& waiting) {
             for (nfds_t i = 0; i < count; ++i)
                 if (fds[i].fd >= 0)
@@ -222,10 +222,10 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit co
         wanted_except.restore();
     };
     bool written = false;
-    auto const look = [&] {
+    auto const look = [&](bool waits_after) {
         if (written)
             restore(); // the kernel overwrites the sets with what it found
-        int const result = sys::select_now(count, read, write, except);
+        int const result = sys::select_now(count, read, write, except, waits_after);
         written = result >= 0;
         return result;
     };
@@ -250,7 +250,8 @@ int select(int count, fd_set* read, fd_set* write, fd_set* except, wait_limit co
 
 int epoll_wait(int epoll, epoll_event* events, int most, wait_limit const& limit) noexcept {
     return wait_for_any(
-        1, limit, "epoll_wait", [=] { return sys::epoll_now(epoll, events, most); },
+        1, limit, "epoll_wait",
+        [=](bool waits_after) { return sys::epoll_now(epoll, events, most, waits_after); },
         [=](multiple_wait& waiting) { waiting.add(epoll, EPOLLIN); });
 }
 

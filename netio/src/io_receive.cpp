@@ -42,8 +42,8 @@ ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) no
     do {
         ssize_t n = 0;
         // Even after a short read: the end of the stream may be there already, and raise no further edge.
-        while ((n = sys::receive(fd, buffer.data() + got, buffer.size() - got, flags | MSG_DONTWAIT, nullptr,
-                                 nullptr)) > 0) {
+        while ((n = sys::receive_now(fd, buffer.data() + got, buffer.size() - got, flags, nullptr, nullptr)) >
+               0) {
             auto const count = static_cast<std::size_t>(n);
             if (peek && count < buffer.size() && !at_end(fd))
                 break;
@@ -70,7 +70,7 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
     do {
         for (;;) {
             msghdr* const now = got == 0 ? message : &rest;
-            ssize_t const n = sys::receive(fd, now, flags | MSG_DONTWAIT);
+            ssize_t const n = sys::receive_now(fd, now, flags);
             if (n < 0 && errno == EAGAIN)
                 break;
             if (n < 0)
@@ -138,7 +138,7 @@ ssize_t receive(int fd, void* buffer, std::size_t size, int flags, sockaddr* add
         return receive_all(call, fd, {static_cast<char*>(buffer), size}, flags);
     for (;;) {
         if (size == 0 || !call.known_drained()) {
-            ssize_t const n = sys::receive(fd, buffer, size, flags | MSG_DONTWAIT, address, length);
+            ssize_t const n = sys::receive_now(fd, buffer, size, flags, address, length);
             if (n >= 0 && (flags & MSG_PEEK) == 0)
                 call.note_read(static_cast<std::size_t>(n), size);
             if (n >= 0 || errno != EAGAIN)
@@ -169,7 +169,7 @@ ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
     do {
         if (call.known_drained())
             continue;
-        ssize_t const n = sys::receive(fd, message, flags | MSG_DONTWAIT);
+        ssize_t const n = sys::receive_now(fd, message, flags);
         if (n < 0 && errno == EAGAIN)
             continue;
         if (n >= 0) {

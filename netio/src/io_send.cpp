@@ -9,9 +9,7 @@ namespace weft::detail::io {
 namespace {
 
 // A call that has sent something reports that; a later call meets the error, and SIGPIPE, itself.
-int attempt_flags(int flags, std::size_t sent) noexcept {
-    return flags | MSG_DONTWAIT | (sent > 0 ? MSG_NOSIGNAL : 0);
-}
+int attempt_flags(int flags, std::size_t sent) noexcept { return flags | (sent > 0 ? MSG_NOSIGNAL : 0); }
 
 ssize_t sent_or_error(std::size_t sent) noexcept { return sent > 0 ? static_cast<ssize_t>(sent) : -1; }
 
@@ -22,7 +20,7 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
     if (fails_as_cancelled())
         return -1;
     // Mostly it all goes at once, and nothing need be known of the descriptor.
-    ssize_t const at_once = sys::send(fd, data, size, flags | MSG_DONTWAIT, address, length);
+    ssize_t const at_once = sys::send_now(fd, data, size, flags, address, length);
     if (at_once == static_cast<ssize_t>(size)) {
         count_call(*current_fiber);
         return at_once;
@@ -39,7 +37,7 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
         call.note_progress();
     while (call.wait(EPOLLOUT, "send")) {
         ssize_t const n =
-            sys::send(fd, bytes + sent, size - sent, attempt_flags(flags, sent), address, length);
+            sys::send_now(fd, bytes + sent, size - sent, attempt_flags(flags, sent), address, length);
         if (n < 0 && errno != EAGAIN)
             break;
         sent += n > 0 ? static_cast<std::size_t>(n) : 0;
@@ -59,7 +57,7 @@ ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcep
         return sys::send(fd, message, flags);
     call.limit(limit);
     // `message` is looked at only after the kernel could read it: a bad pointer is EFAULT.
-    ssize_t n = sys::send(fd, message, attempt_flags(flags, 0));
+    ssize_t n = sys::send_now(fd, message, attempt_flags(flags, 0));
     if (n < 0 && errno != EAGAIN)
         return call.done(n);
     msghdr rest = *message;
@@ -67,7 +65,7 @@ ssize_t send(int fd, msghdr const* message, int flags, time_point limit) noexcep
     std::size_t sent = 0;
     for (bool tried = true;; tried = false) {
         if (!tried)
-            n = sys::send(fd, &rest, attempt_flags(flags, sent));
+            n = sys::send_now(fd, &rest, attempt_flags(flags, sent));
         if (n < 0 && errno != EAGAIN)
             return call.done(sent_or_error(sent));
         if (n >= 0) {

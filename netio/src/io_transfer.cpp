@@ -37,7 +37,7 @@ ssize_t send_file_directly(io_call& call, int to, int from, off_t* offset, std::
     std::size_t sent = 0;
     do {
         for (;;) {
-            ssize_t const n = sys::send_file(to, from, offset, size - sent);
+            ssize_t const n = sys::send_file_now(to, from, offset, size - sent);
             if (n < 0 && errno == EAGAIN)
                 break;
             sent += n > 0 ? static_cast<std::size_t>(n) : 0;
