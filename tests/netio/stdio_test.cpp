@@ -113,6 +113,34 @@ BOOST_AUTO_TEST_CASE(blocks_and_characters) {
     });
 }
 
+// What ungetc gives back is another character, so libc keeps it apart: when it is read, and nothing is behind it, the next read waits.
+BOOST_AUTO_TEST_CASE(a_character_given_back_hides_no_wait) {
+    weft::run([] {
+        auto pipe = support::pipe_pair();
+        stream const in = open_stream(pipe[0], "r");
+        BOOST_TEST(::write(pipe[1].get(), "abc", 3) == 3);
+        for (char const expected : {'a', 'b', 'c'}) { // with and without bytes behind it
+            BOOST_TEST(std::fgetc(in.get()) == expected);
+            BOOST_TEST(std::ungetc('z', in.get()) == 'z');
+            BOOST_TEST(std::fgetc(in.get()) == 'z');
+        }
+        auto sender = weft::spawn([&] { BOOST_TEST(::write(pipe[1].get(), "de\n", 3) == 3); });
+        BOOST_TEST(std::fgetc(in.get()) == 'd');
+        BOOST_TEST(std::ungetc('y', in.get()) == 'y');
+        std::array<char, 10> line{};
+        BOOST_TEST(std::fgets(line.data(), 10, in.get()) == line.data());
+        BOOST_TEST(std::string(line.data()) == "ye\n");
+        BOOST_TEST(std::ungetc('x', in.get()) == 'x');
+        auto last = weft::spawn([&] {
+            BOOST_TEST(::write(pipe[1].get(), "f\n", 2) == 2);
+            pipe[1].reset();
+        });
+        BOOST_TEST(std::fgets(line.data(), 10, in.get()) == line.data());
+        BOOST_TEST(std::string(line.data()) == "xf\n");
+        BOOST_TEST(std::fgetc(in.get()) == EOF);
+    });
+}
+
 BOOST_AUTO_TEST_CASE(scanf_waits_for_the_first_piece) {
     weft::run([] {
         auto pipe = support::pipe_pair();

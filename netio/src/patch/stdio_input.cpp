@@ -48,7 +48,8 @@ constexpr libc_function<"getdelim", ssize_t(char**, size_t*, int, FILE*)> libc_g
 constexpr libc_function<"vfscanf", int(FILE*, char const*, va_list)> libc_vfscanf;
 constexpr libc_function<"__isoc99_vfscanf", int(FILE*, char const*, va_list)> libc_isoc99_vfscanf;
 
-constexpr int in_backup = 0x100; // of _flags: what ungetc() gave back is read, and more may lie behind it
+// Of _flags: what is read now is what ungetc() gave back; the other area, saved, is what libc had read before.
+constexpr int in_backup = 0x100;
 
 enum class input {
     libcs,    // libc is to read: it waits for nothing, or for a disk, or has an end or an error to tell
@@ -60,6 +61,11 @@ enum class input {
 bool has_bytes(FILE const* stream) noexcept { return stream->_IO_read_ptr < stream->_IO_read_end; }
 std::size_t bytes_left(FILE const* stream) noexcept {
     return static_cast<std::size_t>(stream->_IO_read_end - stream->_IO_read_ptr);
+}
+
+// Whether libc, having read all that was given back, has bytes left of what it had read before. It takes those first.
+bool has_bytes_behind(FILE const* stream) noexcept {
+    return (stream->_flags & in_backup) != 0 && stream->_IO_save_base < stream->_IO_save_end;
 }
 
 // What libc writes before it reads: the stream's own output; and prompts, before it reads from people.
@@ -76,8 +82,8 @@ void flush_before_reading(FILE* stream, int fd) noexcept {
 input wait_for_input(FILE* stream) noexcept {
     if (has_bytes(stream))
         return input::buffered;
-    bool const ended = ::feof_unlocked(stream) != 0 || (stream->_flags & in_backup) != 0;
-    int const fd = !ended && ::__freadable(stream) != 0 ? waiting_descriptor(stream) : -1;
+    bool const no_read = ::feof_unlocked(stream) != 0 || has_bytes_behind(stream);
+    int const fd = !no_read && ::__freadable(stream) != 0 ? waiting_descriptor(stream) : -1;
     if (fd < 0)
         return input::libcs;
     int const error = errno;
