@@ -3,12 +3,17 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -239,6 +244,72 @@ BOOST_AUTO_TEST_CASE(messages_stay_whole) {
     });
     BOOST_TEST(counts.would_block > 0U);
     BOOST_TEST(counts.short_reads + counts.short_writes == 0U);
+}
+
+// From a file by sendfile into a socket, from there through a pipe by splice, and out by stdio.
+BOOST_AUTO_TEST_CASE(transfers_and_streams_of_stdio_lose_no_byte) {
+    under_many_seeds(100, everyday, [](std::uint32_t seed) {
+        std::string bytes = pattern(1 + seed % 60'000, seed) + "\n";
+        support::unique_fd const file(::memfd_create("weft-test", 0));
+        BOOST_REQUIRE(write_all(writing::write, file.get(), bytes) == static_cast<ssize_t>(bytes.size()));
+        auto sockets = support::tcp_pair();
+        auto pipe = support::pipe_pair();
+        auto sender = weft::spawn([&] {
+            off_t offset = 0;
+            BOOST_TEST(::sendfile(sockets[1].get(), file.get(), &offset, bytes.size()) ==
+                       static_cast<ssize_t>(bytes.size()));
+            sockets[1].reset();
+        });
+        auto mover = weft::spawn([&] {
+            std::string start(10, '\0');
+            ssize_t const seen = ::recv(sockets[0].get(), start.data(), start.size(), MSG_PEEK | MSG_WAITALL);
+            BOOST_TEST(seen == static_cast<ssize_t>(std::min<std::size_t>(bytes.size(), 10)));
+            BOOST_TEST(bytes.starts_with(std::string_view(start).substr(0, static_cast<std::size_t>(seen))));
+            ssize_t n = 0;
+            while ((n = ::splice(sockets[0].get(), nullptr, pipe[1].get(), nullptr, 10'000, 0)) > 0) {
+            }
+            BOOST_TEST(n == 0);
+            pipe[1].reset();
+        });
+        std::unique_ptr<FILE, int (*)(FILE*)> const in(::fdopen(pipe[0].release(), "r"), &std::fclose);
+        std::string got;
+        char* line = nullptr;
+        std::size_t room = 0;
+        for (ssize_t n = 0; (n = ::getline(&line, &room, in.get())) > 0;)
+            got.append(line, static_cast<std::size_t>(n));
+        std::free(line);
+        BOOST_TEST((got == bytes));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(many_messages_in_one_call_all_come) {
+    under_many_seeds(100, everyday, [](std::uint32_t seed) {
+        constexpr unsigned count = 40; // more than the socket holds
+        auto pair = support::unix_pair(SOCK_DGRAM);
+        auto const transfer = [&](auto call, std::vector<std::string>& texts) {
+            std::array<iovec, count> parts{};
+            std::array<mmsghdr, count> messages{};
+            for (unsigned i = 0; i < count; ++i) {
+                parts[i] = {.iov_base = texts[i].data(), .iov_len = texts[i].size()};
+                messages[i].msg_hdr.msg_iov = &parts[i];
+                messages[i].msg_hdr.msg_iovlen = 1;
+            }
+            BOOST_TEST(call(messages.data()) == static_cast<int>(count));
+            for (unsigned i = 0; i < count; ++i)
+                texts[i].resize(messages[i].msg_len);
+        };
+        std::vector<std::string> sent;
+        for (unsigned i = 0; i < count; ++i)
+            sent.push_back(pattern(1 + (seed + i * 31) % 500, seed + i));
+        auto sender = weft::spawn([&] {
+            auto copies = sent;
+            transfer([&](mmsghdr* all) { return ::sendmmsg(pair[1].get(), all, count, 0); }, copies);
+            BOOST_TEST((copies == sent));
+        });
+        std::vector<std::string> got(count, std::string(500, '\0'));
+        transfer([&](mmsghdr* all) { return ::recvmmsg(pair[0].get(), all, count, 0, nullptr); }, got);
+        BOOST_TEST((got == sent));
+    });
 }
 
 BOOST_AUTO_TEST_CASE(http_over_an_acceptor_and_streams) {
