@@ -8,8 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include <weft/fiber.hpp>
-#include <weft/post.hpp>
 #include <weft/run.hpp>
 
 #include "idle_engine.hpp"
@@ -173,47 +171,7 @@ void run(run_options const& options, void (*main)(void*), void* argument) {
 
 } // namespace detail
 
-namespace {
-
-detail::worker& calling_worker(char const* function) {
-    if (detail::this_worker == nullptr)
-        throw std::logic_error(std::string(function) +
-                               ": no fibers run on this thread; call it inside weft::run");
-    return *detail::this_worker;
-}
-
-// Becomes a fiber of the worker that it is delivered to. Counted as work of the group from its sending on.
-struct posted_function : detail::inbox_message {
-    explicit posted_function(std::function<void()> function_) : function(std::move(function_)) {
-        deliver = [](inbox_message& message) noexcept {
-            auto* const self = static_cast<posted_function*>(&message);
-            try {
-                spawn(std::move(self->function)).detach();
-            } catch (...) {
-                detail::this_worker->group().options.on_unhandled("posted function",
-                                                                  std::current_exception());
-            }
-            delete self;
-            detail::this_worker->group().end_work();
-        };
-    }
-
-    std::function<void()> function;
-};
-
-} // namespace
-
-std::size_t worker_count() { return calling_worker("weft::worker_count").group().workers.size(); }
-std::size_t worker_index() { return calling_worker("weft::worker_index").index(); }
-
-void post(std::size_t worker, std::function<void()> function) {
-    detail::worker_group& group = calling_worker("weft::post").group();
-    if (worker >= group.workers.size())
-        throw std::out_of_range("weft::post: there is no worker " + std::to_string(worker) +
-                                "; this run has " + std::to_string(group.workers.size()));
-    auto* const message = new posted_function(std::move(function));
-    group.begin_work();
-    group.workers[worker]->post(*message);
-}
+std::size_t worker_count() { return detail::require_worker("weft::worker_count").group().workers.size(); }
+std::size_t worker_index() { return detail::require_worker("weft::worker_index").index(); }
 
 } // namespace weft

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <boost/fiber/algo/round_robin.hpp>
@@ -69,10 +71,17 @@ __thread worker* this_worker = nullptr;
 
 worker* calling_worker() noexcept { return this_worker; }
 
+worker& require_worker(char const* function) {
+    if (this_worker == nullptr)
+        throw std::logic_error(std::string(function) +
+                               ": no fibers run on this thread; call it inside weft::run");
+    return *this_worker;
+}
+
 void post_message(worker& target, inbox_message& message) noexcept { target.post(message); }
 
 worker::worker(worker_group& group, std::size_t index)
-    : group_(group), index_(index), stacks_(stack_pool::create()) {
+    : group_(group), index_(index), link_(std::make_shared<worker_link>()), stacks_(stack_pool::create()) {
     this_worker = this; // the engine asks
     try {
         engine_ = group.options.make_engine();
@@ -81,6 +90,7 @@ worker::worker(worker_group& group, std::size_t index)
         stacks_->abandon();
         throw;
     }
+    link_->target = this;
     main_.home = this;
     main_.timer.expire = time_out;
     main_.stack = thread_stack();
@@ -98,6 +108,9 @@ worker::worker(worker_group& group, std::size_t index)
 }
 
 worker::~worker() {
+    link_->lock.lock();
+    link_->target = nullptr;
+    link_->lock.unlock();
     // A waker may still be on its way out of post().
     while (posting_.load(std::memory_order_acquire) != 0)
         sched_yield();

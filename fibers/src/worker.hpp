@@ -24,6 +24,12 @@ namespace weft::detail {
 
 class worker_group;
 
+// What others know a worker by; null `target` once it has ended.
+struct worker_link {
+    spinlock lock; // guards the rest
+    worker* target;
+};
+
 class worker {
 public:
     // Makes the calling thread a worker: its own context becomes the fiber `main`, which is running.
@@ -41,6 +47,7 @@ public:
 
     [[nodiscard]] worker_group& group() const noexcept { return group_; }
     [[nodiscard]] std::size_t index() const noexcept { return index_; }
+    [[nodiscard]] std::shared_ptr<worker_link> const& link() const noexcept { return link_; }
     [[nodiscard]] std::uint64_t next_id() noexcept;
 
     // -- the life of a fiber --
@@ -135,6 +142,7 @@ private:
 
     worker_group& group_;
     std::size_t const index_;
+    std::shared_ptr<worker_link> const link_;
     std::uint64_t ids_ = 0;
     std::size_t live_ = 0;    // fibers whose function has not returned, without main and daemons
     std::size_t daemons_ = 0; // the same of daemons
@@ -167,5 +175,8 @@ private:
     std::atomic<sleep_state> sleeping_{sleep_state::awake}; // any thread
     std::atomic<std::uint32_t> posting_{0};                 // any thread: those inside post()
 };
+
+// The calling thread's worker. std::logic_error if it is none, in the name of `function`.
+worker& require_worker(char const* function);
 
 } // namespace weft::detail

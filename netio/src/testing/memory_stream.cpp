@@ -18,7 +18,7 @@ namespace {
 
 using weft::detail::wait_list;
 using weft::detail::wake_cause;
-using guard = std::unique_lock<weft::detail::spinlock>;
+using guard = std::unique_lock<weft::detail::biased_lock>;
 
 constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
@@ -181,7 +181,7 @@ public:
                         error_code& error) noexcept {
         direction& from = incoming(end);
         callers& mine = from.readers;
-        wait_terms const terms{{.operation = "memory_stream, read"}, deadline};
+        wait_terms const terms{{.operation = "memory_stream, read", .by_fibers = true}, deadline};
         guard lock(lock_);
         if (!begin_turn(lock, mine, terms, error))
             return 0;
@@ -212,7 +212,7 @@ public:
                      error_code& error) noexcept {
         direction& to = outgoing(end);
         callers& mine = to.writers;
-        wait_terms const terms{{.operation = "memory_stream, write"}, deadline};
+        wait_terms const terms{{.operation = "memory_stream, write", .by_fibers = true}, deadline};
         guard lock(lock_);
         if (!begin_turn(lock, mine, terms, error))
             return 0;
@@ -323,8 +323,8 @@ private:
         }
     }
 
-    mutable weft::detail::spinlock lock_; // guards the rest
-    std::array<direction, 2> directions_; // [0]: from end 0 to end 1
+    mutable weft::detail::biased_lock lock_; // guards the rest
+    std::array<direction, 2> directions_;    // [0]: from end 0 to end 1
     std::array<bool, 2> closed_{};
 };
 
