@@ -71,29 +71,21 @@ offloaded_task::offloaded_task() : deadline_(this_fiber::deadline()) {
     *std::copy_n(name.data(), std::min(name.size(), sizeof name_ - 1), name_) = '\0';
 }
 
-namespace {
+void offloaded_task::make_on_thread() noexcept {
+    current_offload = this;
+    call();
+    current_offload = nullptr;
+    semaphore& places = *places_;
+    bool const abandoned = stage_.exchange(stage::ended, std::memory_order_acq_rel) == stage::abandoned;
+    if (abandoned)
+        delete this;
+    places.release();
+    if (!abandoned)
+        ended_.set(); // and it is gone
+    count_offloaded(-1);
+}
 
-// Keeps itself and its pool alive until the thread has done with it.
-struct job final : pool_job {
-    job(std::shared_ptr<offloaded_task> task_, semaphore& places_) : task(std::move(task_)), places(places_) {
-        make = [](pool_job& self) noexcept {
-            std::unique_ptr<job> const mine(static_cast<job*>(&self));
-            current_offload = mine->task.get();
-            mine->task->call();
-            current_offload = nullptr;
-            mine->places.release();
-            mine->task->ended.set();
-            count_offloaded(-1);
-        };
-    }
-
-    std::shared_ptr<offloaded_task> task;
-    semaphore& places;
-};
-
-} // namespace
-
-void make_elsewhere(std::shared_ptr<offloaded_task> const& task, offload_options const& options) {
+void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const& options) {
     if (current_fiber == nullptr) {
         task->call();
         return;
@@ -101,33 +93,32 @@ void make_elsewhere(std::shared_ptr<offloaded_task> const& task, offload_options
     offload_pool::state& pool = *(options.pool != nullptr ? *options.pool : default_pool()).state_;
     semaphore& places = pool.free_places();
     places.acquire();
-    std::unique_ptr<job> made;
-    try {
-        made = std::make_unique<job>(task, places);
-    } catch (...) {
-        places.release();
-        throw;
-    }
+    task->places_ = &places;
+    task->make = [](pool_job& self) noexcept { static_cast<offloaded_task&>(self).make_on_thread(); };
     ++thread_counts.offloaded;
     count_offloaded(1);
-    job* const submitted = made.release();
-    pool.threads.submit(*submitted);
+    pool.threads.submit(*task);
     try {
-        task->ended.wait();
+        task->ended_.wait();
         return;
     } catch (cancelled const&) {
-        if (pool.threads.withdraw(*submitted)) {
-            delete submitted;
+        if (pool.threads.withdraw(*task)) {
             places.release();
             count_offloaded(-1);
             throw;
         }
         task->stop().request_stop();
-        if (options.abandon_on_cancel)
-            throw;
+        if (options.abandon_on_cancel) {
+            auto awaited = offloaded_task::stage::awaited;
+            if (task->stage_.compare_exchange_strong(awaited, offloaded_task::stage::abandoned,
+                                                     std::memory_order_acq_rel)) {
+                static_cast<void>(task.release()); // the thread's
+                throw;
+            }
+        }
     }
     uncancellable const waiting;
-    task->ended.wait();
+    task->ended_.wait();
 }
 
 } // namespace detail

@@ -8,6 +8,7 @@
 #include <weft/detail/scope.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "park_hook.hpp"
 #include "worker.hpp"
 
 namespace weft::detail {
@@ -62,6 +63,8 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
     self.interruptible = interruptible;
     self.cancels = interruptible != interruption::none ? cancellation::heeded : cancels;
     self.call_deadline = deadline;
+    if (auto* const hook = park_hook.load(std::memory_order_relaxed)) [[unlikely]]
+        hook(reason.operation);
     bool const in_scope = self.cancels == cancellation::heeded && self.scope != nullptr;
     if (in_scope) {
         if (find_cancelled(self.scope) != nullptr && cancel_park(self))

@@ -418,8 +418,10 @@ void worker::deliver_interrupts() noexcept {
 
 // Whoever waits for it in the child of a fork is told that it has ended.
 static void vanish(fiber_core& fiber) noexcept {
-    fiber.task->failure = std::make_exception_ptr(
-        fiber_cancelled(fiber.name, "it is not part of the process that a fork by another fiber made"));
+    // One for all: nobody will free what lies on those stacks.
+    static std::exception_ptr const failure = std::make_exception_ptr(
+        fiber_cancelled("of the parent", "it is not part of the process that a fork by another fiber made"));
+    fiber.task->failure = failure;
     fiber.end = fiber_end::cancelled;
     fiber.done = true;
     if (fiber.observer != nullptr)

@@ -20,6 +20,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -37,6 +38,7 @@
 namespace weft {
 
 class offload_pool;
+class semaphore;
 
 struct offload_options {
     // Don't wait for a function that has begun, when the caller is cancelled. It must own all that it uses.
@@ -48,12 +50,11 @@ struct offload_options {
 
 namespace detail {
 
-class thread_pool;
-
-// A call, shared by who waits for it and the thread that makes it.
-class offloaded_task : public pool_job, public std::enable_shared_from_this<offloaded_task> {
+// A call. It is the one's that waits for it, until that one abandons it; then it is the thread's.
+class offloaded_task : public pool_job {
 public:
     offloaded_task();
+    virtual ~offloaded_task() = default;
     offloaded_task(offloaded_task const&) = delete;
     offloaded_task& operator=(offloaded_task const&) = delete;
 
@@ -65,12 +66,16 @@ public:
     // Calls the function, and keeps what it returns or throws.
     virtual void call() noexcept = 0;
 
-    event ended{"offloaded call"};
-
-protected:
-    virtual ~offloaded_task() = default;
-
 private:
+    friend void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const& options);
+
+    enum class stage : std::uint8_t { awaited, abandoned, ended };
+
+    void make_on_thread() noexcept;
+
+    std::atomic<stage> stage_{stage::awaited};
+    event ended_{"offloaded call"};
+    semaphore* places_ = nullptr; // of which it has one
     char name_[fiber_core::name_capacity];
     time_point deadline_;
     std::stop_source stop_;
@@ -112,8 +117,8 @@ private:
 // The call that this thread makes; null if none.
 extern thread_local offloaded_task* current_offload;
 
-// Until it has been made. Throws weft::cancelled, if it was taken back, or abandoned.
-void make_elsewhere(std::shared_ptr<offloaded_task> const& task, offload_options const& options);
+// Until it has been made. Throws weft::cancelled, if it was taken back, or abandoned, which empties `task`.
+void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const& options);
 
 } // namespace detail
 
@@ -138,7 +143,7 @@ public:
     template <class F> decltype(auto) offload(F&& function);
 
 private:
-    friend void detail::make_elsewhere(std::shared_ptr<detail::offloaded_task> const& task,
+    friend void detail::make_elsewhere(std::unique_ptr<detail::offloaded_task>& task,
                                        offload_options const& options);
 
     struct state;
@@ -148,8 +153,9 @@ private:
 // Throws what the function throws; weft::cancelled, as said above; std::bad_alloc.
 template <class F> decltype(auto) offload(offload_options const& options, F&& function) {
     using task = detail::offloaded_task_of<std::decay_t<F>>;
-    auto const made = std::make_shared<task>(std::decay_t<F>(std::forward<F>(function)));
-    detail::make_elsewhere(made, options);
+    auto* const made = new task(std::decay_t<F>(std::forward<F>(function)));
+    std::unique_ptr<detail::offloaded_task> owner(made);
+    detail::make_elsewhere(owner, options);
     return std::move(*made->outcome).value();
 }
 template <class F> decltype(auto) offload(F&& function) {

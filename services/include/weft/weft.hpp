@@ -1,20 +1,41 @@
-// All of weft.
+// All of weft, but for the testing kit: weft/testing.hpp.
 #pragma once
 
+#include <weft/as_completed.hpp>
+#include <weft/barrier.hpp>
 #include <weft/bounded_semaphore.hpp>
 #include <weft/cancel_scope.hpp>
+#include <weft/channel.hpp>
 #include <weft/clock.hpp>
+#include <weft/condition_variable.hpp>
 #include <weft/engine.hpp>
+#include <weft/event.hpp>
 #include <weft/exception_group.hpp>
 #include <weft/fiber.hpp>
+#include <weft/fiber_handle.hpp>
+#include <weft/fiber_local.hpp>
+#include <weft/future.hpp>
+#include <weft/gather.hpp>
+#include <weft/latch.hpp>
+#include <weft/limiter.hpp>
+#include <weft/mutex.hpp>
 #include <weft/net/accept_policy.hpp>
 #include <weft/net/acceptor.hpp>
 #include <weft/net/endpoint.hpp>
 #include <weft/net/tcp_stream.hpp>
+#include <weft/offload.hpp>
+#include <weft/once.hpp>
 #include <weft/patch.hpp>
 #include <weft/post.hpp>
+#include <weft/race.hpp>
 #include <weft/result.hpp>
 #include <weft/run.hpp>
+#include <weft/select.hpp>
 #include <weft/semaphore.hpp>
+#include <weft/shared_mutex.hpp>
+#include <weft/source_location.hpp>
+#include <weft/spawn_options.hpp>
 #include <weft/task_group.hpp>
 #include <weft/this_fiber.hpp>
+#include <weft/timer.hpp>
+#include <weft/wait.hpp>
