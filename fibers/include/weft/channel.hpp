@@ -108,8 +108,8 @@ public:
     explicit channel(std::size_t capacity, char const* name = "")
         : channel_base(capacity, name), ring_(capacity != 0 ? new slot[capacity] : nullptr) {}
     ~channel() override {
-        for (; count_ > 0; --count_)
-            std::destroy_at(front().value());
+        while (count_ > 0)
+            drop_front();
     }
 
     // Waits until there is room, or a receiver. False if the channel is closed; the value is gone then.
@@ -245,6 +245,11 @@ private:
         std::size_t const at = first_ + count_;
         return ring_[at < capacity_ ? at : at - capacity_];
     }
+    void drop_front() noexcept {
+        std::destroy_at(front().value());
+        first_ = first_ + 1 < capacity_ ? first_ + 1 : 0;
+        --count_;
+    }
 
     // Under the lock; what they woke is to be delivered without it.
     channel_status put(T& value, detail::claimed_waiters& woken) noexcept {
@@ -268,9 +273,7 @@ private:
         detail::waiter* const sender = count_ == capacity_ ? senders_.claim_first() : nullptr;
         if (count_ > 0) {
             value.emplace(std::move(*front().value()));
-            std::destroy_at(front().value());
-            first_ = first_ + 1 < capacity_ ? first_ + 1 : 0;
-            --count_;
+            drop_front();
             if (sender != nullptr) {
                 std::construct_at(back().value(), std::move(*static_cast<T*>(sender->payload)));
                 ++count_;
