@@ -316,6 +316,25 @@ BOOST_AUTO_TEST_CASE(join_waits_for_all_that_was_sent) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(values_need_neither_copies_nor_assignment) {
+    struct fixed {
+        int const number;
+        std::unique_ptr<int> own;
+    };
+    weft::run([] {
+        weft::channel<fixed> values(2);
+        auto sender = weft::spawn([&] {
+            for (int i = 0; i < 5; ++i)
+                values.send({.number = i, .own = nullptr});
+            values.close();
+        });
+        int expected = 0;
+        for (fixed const& each : values)
+            BOOST_TEST(each.number == expected++);
+        BOOST_TEST(expected == 5);
+    });
+}
+
 BOOST_AUTO_TEST_CASE(works_on_plain_threads) {
     weft::channel<int> there(0);
     weft::channel<int> back(1);

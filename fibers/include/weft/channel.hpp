@@ -213,12 +213,12 @@ public:
         using value_type = T;
         using difference_type = std::ptrdiff_t;
 
-        explicit iterator(channel& from) : from_(&from), value_(from.receive()) {}
+        explicit iterator(channel& from) : from_(&from) { ++*this; }
 
         T& operator*() const noexcept { return *value_; }
         T* operator->() const noexcept { return &*value_; }
         iterator& operator++() {
-            value_ = from_->receive();
+            from_->receive_until(value_, never); // T need not be assignable
             return *this;
         }
         void operator++(int) { ++*this; }
