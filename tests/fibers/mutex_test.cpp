@@ -12,10 +12,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <weft/cancel_scope.hpp>
-#include <weft/event.hpp>
 #include <weft/fiber.hpp>
 #include <weft/mutex.hpp>
-#include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/testing/virtual_clock.hpp>
 #include <weft/this_fiber.hpp>
@@ -25,6 +23,7 @@
 #include "support/everywhere.hpp"
 #include "support/line.hpp"
 #include "support/messages.hpp"
+#include "support/short_lived.hpp"
 
 namespace {
 
@@ -291,21 +290,5 @@ BOOST_AUTO_TEST_CASE(holds_between_workers_and_threads) {
 
 // Who locked it may destroy it, though the unlock that let it in is not back yet.
 BOOST_AUTO_TEST_CASE(may_end_as_soon_as_it_was_handed_over) {
-    weft::run(
-        [] {
-            for (int i = 0; i < 1000; ++i) {
-                auto mutex = std::make_unique<weft::mutex>();
-                weft::event held;
-                weft::post(1, [&held, &mutex = *mutex] {
-                    mutex.lock();
-                    held.set();
-                    mutex.unlock();
-                });
-                held.wait();
-                mutex->lock();
-                mutex->unlock();
-                mutex.reset();
-            }
-        },
-        support::with_workers(2));
+    support::short_lived_lock([] { return std::make_unique<weft::mutex>(); });
 }

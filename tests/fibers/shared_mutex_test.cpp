@@ -24,6 +24,7 @@
 #include "support/everywhere.hpp"
 #include "support/messages.hpp"
 #include "support/require.hpp"
+#include "support/short_lived.hpp"
 
 namespace {
 
@@ -276,4 +277,9 @@ BOOST_AUTO_TEST_CASE(holds_between_workers_and_threads) {
     });
     BOOST_TEST(mutex.try_lock());
     mutex.unlock();
+}
+
+// As a mutex.
+BOOST_AUTO_TEST_CASE(may_end_as_soon_as_it_was_handed_over) {
+    support::short_lived_lock([] { return std::make_unique<weft::shared_mutex>(); });
 }
