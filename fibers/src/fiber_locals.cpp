@@ -1,6 +1,7 @@
 #include "fiber_locals.hpp"
 
 #include <atomic>
+#include <utility>
 
 #include <weft/detail/fiber_core.hpp>
 
@@ -40,6 +41,14 @@ void fiber_locals::clear() noexcept {
         entries.pop_back();
         last.destroy(last.value);
     }
+}
+
+// Still the fiber's while they end: destructors may look at values that are left, and make new ones.
+void end_locals(fiber_core& fiber) noexcept {
+    if (fiber.locals == nullptr)
+        return;
+    fiber.locals->clear();
+    delete std::exchange(fiber.locals, nullptr);
 }
 
 local_key make_local_key() noexcept {

@@ -8,6 +8,8 @@
 
 namespace weft::detail {
 
+struct fiber_core;
+
 struct fiber_locals {
     struct entry {
         local_key key;
@@ -26,5 +28,8 @@ struct fiber_locals {
     // A destructor may make new values: until none is left.
     void clear() noexcept;
 };
+
+// The running fiber's values end, and those that their destructors make.
+void end_locals(fiber_core& fiber) noexcept;
 
 } // namespace weft::detail

@@ -10,6 +10,7 @@
 
 #include <weft/run.hpp>
 
+#include "fiber_locals.hpp"
 #include "idle_engine.hpp"
 #include "stack_pool.hpp"
 #include "unhandled.hpp"
@@ -98,10 +99,12 @@ private:
             main(argument);
         } catch (...) {
             // pthread_exit(3), or pthread_cancel(3) of the thread: it ends when a run may.
+            end_locals(*current_fiber);
             group_.end_work();
             self.serve();
             throw;
         }
+        end_locals(*current_fiber);
         group_.end_work();
         self.serve();
     }

@@ -193,7 +193,7 @@ void worker::start(fiber_core& fiber) noexcept {
 }
 
 void worker::finish(fiber_core& fiber) noexcept {
-    delete std::exchange(fiber.locals, nullptr); // what is in it may wait
+    end_locals(fiber); // which may wait
     timers_.remove(fiber.timer);
     part_from_scopes(fiber);
     fiber.lock.lock();
