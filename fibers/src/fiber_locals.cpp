@@ -1,25 +1,41 @@
 #include "fiber_locals.hpp"
 
+#include <cxxabi.h>
+
 #include <atomic>
 #include <utility>
 
 #include <weft/detail/fiber_core.hpp>
 
+extern "C" void* __dso_handle; // this library: it is not unloaded before the threads that have values end
+
 namespace weft::detail {
 namespace {
 
-fiber_locals& of_thread() {
-    thread_local fiber_locals locals;
-    return locals;
+// A plain thread's; null: none yet, or none any more. No object with a destructor: the destructors of others, which come after it, may
+// use values, too, and then there are some once more.
+__thread fiber_locals* locals_of_thread = nullptr;
+
+void end_locals_of_thread(void* /*nothing*/) {
+    locals_of_thread->clear();
+    delete std::exchange(locals_of_thread, nullptr);
+}
+
+fiber_locals& obtain_locals_of_thread() {
+    if (locals_of_thread == nullptr) {
+        locals_of_thread = new fiber_locals;
+        abi::__cxa_thread_atexit(end_locals_of_thread, nullptr, &__dso_handle);
+    }
+    return *locals_of_thread;
 }
 
 fiber_locals* find_locals() noexcept {
-    return current_fiber != nullptr ? current_fiber->locals : &of_thread();
+    return current_fiber != nullptr ? current_fiber->locals : locals_of_thread;
 }
 
 fiber_locals& obtain_locals() {
     if (current_fiber == nullptr)
-        return of_thread();
+        return obtain_locals_of_thread();
     if (current_fiber->locals == nullptr)
         current_fiber->locals = new fiber_locals;
     return *current_fiber->locals;

@@ -173,6 +173,25 @@ BOOST_AUTO_TEST_CASE(a_value_outlives_its_variable) {
     });
 }
 
+// A thread's thread_local objects may end after its fiber_local values; what they make then is a thread's, too.
+BOOST_AUTO_TEST_CASE(a_threads_last_destructors_may_use_it) {
+    static std::string ended;
+    static weft::fiber_local<noted> local([] { return noted(ended, 'x'); });
+    struct user {
+        bool used = false;
+        ~user() {
+            if (used)
+                local.get();
+        }
+    };
+    std::thread([] {
+        thread_local user last; // made first, so it goes last
+        last.used = true;
+        local.get();
+    }).join();
+    BOOST_TEST(ended == "xx");
+}
+
 BOOST_AUTO_TEST_CASE(holds_in_every_order) {
     weft::testing::for_each_schedule(support::schedules, [](weft::testing::random& draw) {
         support::disturbance chance(draw);
