@@ -6,12 +6,9 @@ void ready_queue::draw_first() noexcept {
     std::uint64_t count = 0;
     for (fiber_core const* each = head_; each != nullptr; each = each->next_ready)
         ++count;
-    random_ ^= random_ << 13U; // xorshift64
-    random_ ^= random_ >> 7U;
-    random_ ^= random_ << 17U;
     fiber_core* before = nullptr;
     fiber_core* chosen = head_;
-    for (std::uint64_t steps = random_ % count; steps > 0; --steps) {
+    for (std::uint64_t steps = draw() % count; steps > 0; --steps) {
         before = chosen;
         chosen = chosen->next_ready;
     }

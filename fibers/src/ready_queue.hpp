@@ -31,6 +31,13 @@ public:
 
     // Not first in, first out from now on. 0: it is.
     void randomize(std::uint64_t seed) noexcept { random_ = seed; }
+    // A number drawn by that seed; 0: there is none.
+    std::uint64_t draw() noexcept {
+        random_ ^= random_ << 13U; // xorshift64
+        random_ ^= random_ >> 7U;
+        random_ ^= random_ << 17U;
+        return random_;
+    }
 
     void clear() noexcept { head_ = nullptr; }
 

@@ -43,8 +43,9 @@ public:
     // Those that are ready are gone.
     void forget_ready() noexcept { ready_.clear(); }
 
-    // For tests: see ready_queue::randomize().
+    // For tests: see ready_queue.
     void randomize(std::uint64_t seed) noexcept { ready_.randomize(seed); }
+    std::uint64_t draw() noexcept { return ready_.draw(); }
 
     // In the child of a fork, whose thread has another id.
     void survive_fork(int lock_owner) noexcept {

@@ -1,7 +1,10 @@
 #include <functional>
+#include <utility>
 
 #include <weft/detail/own_wait.hpp>
 #include <weft/select.hpp>
+
+#include "worker.hpp"
 
 namespace weft::detail {
 namespace {
@@ -42,49 +45,55 @@ private:
     bool locked_ = false;
 };
 
-// Where to begin to look; xorshift, one a thread.
-std::size_t random_place(std::size_t count) noexcept {
-    static thread_local std::uint32_t state = 2463534242;
+// From 0 to `limit` - 1; decided by the seed, where a test has set one.
+std::size_t random_below(std::size_t limit) noexcept {
+    if (this_worker != nullptr)
+        if (std::uint64_t const drawn = this_worker->draw(); drawn != 0)
+            return drawn % limit;
+    static thread_local std::uint32_t state = 2463534242; // xorshift
     state ^= state << 13;
     state ^= state >> 17;
     state ^= state << 5;
-    return state % count;
+    return state % limit;
 }
 
-std::size_t place_of_default(std::span<select_case*> cases) noexcept {
-    std::size_t at = 0;
-    while (at < cases.size() && !cases[at]->is_default())
-        ++at;
-    return at;
+// Does one of those that can be done now, each with the same chance; null if none can. Mixes up the cases.
+select_case* do_any(std::span<select_case*> cases, claimed_waiters& woken) noexcept {
+    for (; !cases.empty(); cases = cases.subspan(1)) {
+        std::swap(cases.front(), cases[random_below(cases.size())]);
+        if (cases.front()->try_now(woken))
+            return cases.front();
+    }
+    return nullptr;
 }
 
-std::size_t place_of_earliest(std::span<select_case*> cases) noexcept {
-    std::size_t earliest = 0;
-    for (std::size_t i = 1; i < cases.size(); ++i)
-        if (cases[i]->deadline() < cases[earliest]->deadline())
-            earliest = i;
-    return earliest;
+// Null if there is none.
+select_case* find_default(std::span<select_case*> cases) noexcept {
+    auto const found =
+        std::find_if(cases.begin(), cases.end(), [](select_case* each) { return each->is_default(); });
+    return found != cases.end() ? *found : nullptr;
+}
+
+select_case& find_earliest(std::span<select_case*> cases) noexcept {
+    return **std::min_element(cases.begin(), cases.end(), [](select_case* one, select_case* other) {
+        return one->deadline() < other->deadline();
+    });
 }
 
 } // namespace
 
-std::size_t select(std::span<select_case*> cases, std::span<biased_lock*> locks) {
+select_case const* select(std::span<select_case*> cases, std::span<biased_lock*> locks) {
     auto const cancels = begin_own_wait();
     claimed_waiters woken;
     all_locks all(cases, locks);
-    std::size_t const start = random_place(cases.size());
-    for (std::size_t i = 0; i < cases.size(); ++i) {
-        std::size_t const at = (start + i) % cases.size();
-        if (cases[at]->try_now(woken)) {
-            all.unlock();
-            woken.deliver();
-            return at;
-        }
+    if (select_case const* const done = do_any(cases, woken)) {
+        all.unlock();
+        woken.deliver();
+        return done;
     }
-    std::size_t const by_default = place_of_default(cases);
-    std::size_t const earliest = place_of_earliest(cases);
-    time_point const deadline = cases[earliest]->deadline();
-    if (by_default == cases.size()) {
+    select_case const* const by_default = find_default(cases);
+    select_case const& earliest = find_earliest(cases);
+    if (by_default == nullptr) {
         waiter& whole = cases[0]->place;
         whole.begin();
         for (select_case* const each : cases) {
@@ -96,10 +105,11 @@ std::size_t select(std::span<select_case*> cases, std::span<biased_lock*> locks)
     }
     all.unlock();
     woken.deliver();
-    if (by_default != cases.size())
+    if (by_default != nullptr)
         return by_default;
 
-    auto const cause = cases[0]->place.wait({.operation = "select", .by_fibers = true}, deadline, cancels);
+    auto const cause =
+        cases[0]->place.wait({.operation = "select", .by_fibers = true}, earliest.deadline(), cancels);
     all.lock();
     for (select_case* const each : cases)
         each->withdraw();
@@ -107,11 +117,8 @@ std::size_t select(std::span<select_case*> cases, std::span<biased_lock*> locks)
     if (cause == wake_cause::cancelled)
         throw_cancelled();
     if (cause == wake_cause::timed_out)
-        return earliest;
-    std::size_t done = 0;
-    while (!cases[done]->place.fired)
-        ++done;
-    return done;
+        return &earliest;
+    return *std::find_if(cases.begin(), cases.end(), [](select_case* each) { return each->place.fired; });
 }
 
 } // namespace weft::detail

@@ -66,6 +66,9 @@ public:
     } // or the dispatcher
     void make_ready(fiber_core& fiber) noexcept { scheduler_->make_ready(fiber); }
     void switch_out() noexcept { scheduler_->switch_out(); }
+
+    // A number drawn by the seed of weft::testing::random_order; 0: there is none.
+    std::uint64_t draw() noexcept { return scheduler_->draw(); }
     void arm_timer(timer_node& node) { timers_.arm(node); }
     void remove_timer(timer_node& node) noexcept { timers_.remove(node); }
 

@@ -8,7 +8,7 @@
 //         weft::otherwise([&] { ... }));                                // don't wait at all
 //
 // One case is done, and only one: nothing is received, sent or waited for by the others. If several can be done, one of them is chosen
-// at random. Those who wait in a select wait in line with all others. Each case's function is called after that, without any lock.
+// at random, each as likely. Those who wait in a select wait in line with all others. Each case's function is called after that, without any lock.
 // Returns the place of the case that was done, from 0.
 //
 // Usable on fibers and plain threads. Throws weft::cancelled, with nothing done; and what the function throws.
@@ -57,8 +57,8 @@ protected:
     virtual ~select_case() = default;
 };
 
-// The place of the case that was done.
-std::size_t select(std::span<select_case*> cases, std::span<biased_lock*> locks);
+// The case that was done.
+select_case const* select(std::span<select_case*> cases, std::span<biased_lock*> locks);
 
 struct select_access {
     template <class T> static biased_lock& lock(channel<T>& from) noexcept { return from.lock_; }
@@ -205,10 +205,10 @@ template <class... Cases>
 std::size_t select(Cases&&... cases) {
     std::array<detail::select_case*, sizeof...(Cases)> all{&cases...};
     std::array<detail::biased_lock*, sizeof...(Cases)> locks{};
-    std::size_t const done = detail::select(all, locks);
+    detail::select_case const* const done = detail::select(all, locks);
     std::size_t at = 0;
-    static_cast<void>(((at++ == done && (cases.finish(), true)) || ...));
-    return done;
+    static_cast<void>(((done == &cases ? (cases.finish(), true) : (++at, false)) || ...));
+    return at;
 }
 
 } // namespace weft
