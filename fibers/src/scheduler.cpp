@@ -47,6 +47,8 @@ void scheduler::swap_state(fiber_core& from, fiber_core& to) noexcept {
     from.saved_errno = *errno_;
     *errno_ = to.saved_errno;
     exceptions_.swap(from.saved_exceptions, to.saved_exceptions);
+    if (exchange_ != nullptr) [[unlikely]]
+        exchange_(from.saved_library, to.saved_library);
     to.calls_since_switch = 0;
     running_ = &to;
     current_fiber = &to == &dispatcher_ ? nullptr : &to;

@@ -2,7 +2,7 @@
 //
 // Always true:
 //   1. Every switch of a worker, ours or Boost's, takes its next fiber from pick_next(), and pick_next() is the only
-//      place where per-fiber state (errno, exception globals, current_fiber) is swapped.
+//      place where per-fiber state (errno, exception globals, current_fiber, another library's) is swapped.
 //   2. The dispatcher (Boost's own context, which frees ended fibers, and waits) is never in the ready queue: it is
 //      what runs when the queue is empty, and every poll_interval switches, so that fibers that are always ready
 //      starve neither I/O nor timers.
@@ -17,6 +17,7 @@
 #include <boost/fiber/algo/algorithm.hpp>
 
 #include <weft/detail/fiber_core.hpp>
+#include <weft/detail/switch_exchange.hpp>
 
 #include "exception_globals.hpp"
 #include "ready_queue.hpp"
@@ -39,6 +40,8 @@ public:
     void make_ready(fiber_core& fiber) noexcept { ready_.push(fiber); }
 
     [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
+
+    void exchange_at_switches(switch_exchange exchange) noexcept { exchange_ = exchange; }
 
     // Those that are ready are gone.
     void forget_ready() noexcept { ready_.clear(); }
@@ -78,6 +81,7 @@ private:
     bool dispatcher_taken_ = false; // while retired: handed over
     int* const errno_;              // this thread's
     exception_globals const exceptions_;
+    switch_exchange exchange_ = nullptr;
     fiber_core dispatcher_;
 };
 

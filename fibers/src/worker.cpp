@@ -80,6 +80,8 @@ worker& require_worker(char const* function) {
 
 void post_message(worker& target, inbox_message& message) noexcept { target.post(message); }
 
+void exchange_at_switches(switch_exchange exchange) noexcept { this_worker->exchange_at_switches(exchange); }
+
 worker::worker(worker_group& group, std::size_t index)
     : group_(group), index_(index), link_(std::make_shared<worker_link>()), stacks_(stack_pool::create()) {
     this_worker = this; // the engine asks

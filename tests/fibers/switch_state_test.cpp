@@ -7,6 +7,7 @@
 #include <boost/fiber/all.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <weft/detail/switch_exchange.hpp>
 #include <weft/fiber.hpp>
 #include <weft/run.hpp>
 #include <weft/this_fiber.hpp>
@@ -26,6 +27,16 @@ struct yields_while_unwinding {
         weft::this_fiber::yield();
         in_flight = std::uncaught_exceptions();
     }
+};
+
+// As a library keeps a list of the calls that a thread is inside of, newest first.
+thread_local struct call_inside* newest_call = nullptr;
+struct call_inside {
+    call_inside* outer = newest_call;
+    call_inside() { newest_call = this; }
+    call_inside(call_inside const&) = delete;
+    call_inside& operator=(call_inside const&) = delete;
+    ~call_inside() { newest_call = outer; }
 };
 
 } // namespace
@@ -143,4 +154,35 @@ BOOST_AUTO_TEST_CASE(boosts_fibers_run_beside_ours) {
         BOOST_TEST(future.get() == 5);
         other.join();
     });
+}
+
+BOOST_AUTO_TEST_CASE(what_a_library_keeps_per_thread_can_be_kept_per_fiber) {
+    for (int run = 0; run < 2; ++run) { // each run asks for it anew
+        weft::run([] {
+            call_inside const of_main;
+            weft::detail::exchange_at_switches(
+                [](weft::detail::library_state& leaving, weft::detail::library_state const& next) noexcept {
+                    leaving[0] = newest_call;
+                    newest_call = static_cast<call_inside*>(next[0]);
+                });
+            int balanced = 0;
+            std::vector<weft::fiber<>> fibers;
+            for (int i = 0; i < 3; ++i)
+                fibers.push_back(weft::spawn([&, turns = i + 1] { // left in the order in which they were entered
+                    call_inside const* const before = newest_call;
+                    {
+                        call_inside const own;
+                        for (int turn = 0; turn < turns; ++turn) {
+                            weft::this_fiber::yield();
+                            balanced += newest_call == &own ? 1 : 0;
+                        }
+                    }
+                    balanced += before == nullptr && newest_call == nullptr ? 1 : 0;
+                }));
+            fibers.clear();
+            BOOST_TEST(balanced == 1 + 2 + 3 + 3);
+            BOOST_TEST(newest_call == &of_main);
+        });
+        BOOST_TEST(newest_call == nullptr);
+    }
 }

@@ -9,6 +9,7 @@
 // Threads: fields belong to the fiber's home worker unless they say otherwise. A fiber never leaves its worker.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +61,9 @@ struct stack_memory {
     std::size_t size = 0;
 };
 
+// What another library keeps per thread, and is to keep per fiber: see switch_exchange.hpp. Null in a fiber that begins.
+using library_state = std::array<void*, 2>;
+
 // What is done with the function behind a fiber_core, whose type only its spawn knew.
 struct task_type {
     void (*run)(fiber_core& fiber) noexcept;     // calls the function, keeps its result
@@ -100,6 +104,7 @@ struct fiber_core {
     fiber_core* next_member = nullptr; // of that scope
     fiber_core* previous_member = nullptr;
     void* sanitizer_stack = nullptr; // AddressSanitizer's fake stack while switched out
+    library_state saved_library{};   // valid while switched out
 
     std::uint32_t uncancellable = 0;             // > 0: weft's own calls ignore cancellation
     no_switch_region const* no_switch = nullptr; // the innermost that it is in
