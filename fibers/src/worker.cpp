@@ -192,6 +192,8 @@ void worker::start(fiber_core& fiber) noexcept {
         group_.begin_work();
     live_fibers_.push_back(fiber);
     make_ready(fiber);
+    if (stopping_ && live_ == 0)
+        cancel_daemons();
 }
 
 void worker::finish(fiber_core& fiber) noexcept {
@@ -227,8 +229,12 @@ void worker::count_end(fiber_core const& fiber) noexcept {
         --daemons_;
     else if (--live_ == 0 && !stopping_)
         group_.end_work();
-    if (stopping_ && live_ + daemons_ == 0)
+    if (!stopping_ || live_ > 0)
+        return;
+    if (daemons_ == 0)
         wake(main_, wake_cause::notified);
+    else
+        cancel_daemons();
 }
 
 void worker::rest(fiber_core& fiber) noexcept {
@@ -293,11 +299,16 @@ void worker::serve() noexcept {
         yield();
 }
 
-void worker::stop() noexcept {
-    stopping_ = true;
+// Again whenever no others are left: one may have been spawned since.
+void worker::cancel_daemons() noexcept {
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (each->daemon)
             cancel(own_scope_of(*each), "every other fiber has ended");
+}
+
+void worker::stop() noexcept {
+    stopping_ = true;
+    cancel_daemons();
     if (live_ + daemons_ == 0)
         wake(main_, wake_cause::notified);
 }

@@ -143,6 +143,7 @@ private:
     void count_end(fiber_core const& fiber) noexcept;
     void end_context(fiber_core& fiber) noexcept;
     void end_contexts() noexcept;
+    void cancel_daemons() noexcept;
     template <class Visitor> void for_each_context(Visitor visit) const;
     [[nodiscard]] time_point trim_memory() noexcept;
 

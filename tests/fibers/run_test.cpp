@@ -209,3 +209,27 @@ BOOST_AUTO_TEST_CASE(daemons_are_cancelled_when_all_others_have_ended) {
         BOOST_TEST(order == (std::vector<int>{1, 2, 3}), boost::test_tools::per_element());
     }
 }
+
+BOOST_AUTO_TEST_CASE(daemons_that_begin_at_the_end_are_cancelled_too) {
+    int cancelled = 0;
+    auto const serve = [&] {
+        try {
+            weft::this_fiber::sleep_for(100s);
+        } catch (weft::cancelled const&) {
+            ++cancelled;
+        }
+    };
+    weft::spawn_options const daemon{.name = "service", .stack_size = 0, .daemon = true};
+    weft::run([&] {
+        weft::spawn(daemon, [&] {
+            serve();
+            weft::spawn(daemon, serve).detach(); // by a daemon
+            weft::spawn([&] {
+                weft::spawn(daemon, serve).detach(); // by a fiber that a daemon spawned
+                weft::this_fiber::sleep_for(1ms);
+                BOOST_TEST(cancelled == 1 + 1);
+            }).detach();
+        }).detach();
+    });
+    BOOST_TEST(cancelled == 3);
+}
