@@ -168,17 +168,18 @@ BOOST_AUTO_TEST_CASE(what_a_library_keeps_per_thread_can_be_kept_per_fiber) {
             int balanced = 0;
             std::vector<weft::fiber<>> fibers;
             for (int i = 0; i < 3; ++i)
-                fibers.push_back(weft::spawn([&, turns = i + 1] { // left in the order in which they were entered
-                    call_inside const* const before = newest_call;
-                    {
-                        call_inside const own;
-                        for (int turn = 0; turn < turns; ++turn) {
-                            weft::this_fiber::yield();
-                            balanced += newest_call == &own ? 1 : 0;
+                fibers.push_back(
+                    weft::spawn([&, turns = i + 1] { // left in the order in which they were entered
+                        call_inside const* const before = newest_call;
+                        {
+                            call_inside const own;
+                            for (int turn = 0; turn < turns; ++turn) {
+                                weft::this_fiber::yield();
+                                balanced += newest_call == &own ? 1 : 0;
+                            }
                         }
-                    }
-                    balanced += before == nullptr && newest_call == nullptr ? 1 : 0;
-                }));
+                        balanced += before == nullptr && newest_call == nullptr ? 1 : 0;
+                    }));
             fibers.clear();
             BOOST_TEST(balanced == 1 + 2 + 3 + 3);
             BOOST_TEST(newest_call == &of_main);

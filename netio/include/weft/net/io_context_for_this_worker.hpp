@@ -1,0 +1,111 @@
+// io_context_for_this_worker: Asio on fibers. Each worker has one io_context, made when it is first asked for, and run by a fiber of
+// the worker's own: it waits in epoll_wait as every fiber waits in patched calls, so the program must be linked with weft::patch.
+//
+//     boost::asio::steady_timer timer(weft::net::io_context_for_this_worker(), 1s);
+//     timer.async_wait(weft::net::use_fiber);
+//     timer.async_wait([](boost::system::error_code) { ... }); // on the context's fiber
+//
+// Handlers run on that one fiber, in turn. One that waits (by a patched call, say) holds up the others of this context, and nothing else; one
+// that waits with use_fiber would wait for itself, so that throws: spawn a fiber for it. An exception that leaves a handler goes to
+// run_options::on_unhandled, and the next handler is called.
+//
+// The end: when every fiber but daemons has ended, the context goes on until it is out of work, so that what plain callbacks wait for is
+// not lost; then the worker destroys it, with weft::run about to return. A callback that always begins another operation keeps run from
+// returning, as it does io_context::run. Objects made with the context must end before it does; ask for it anew rather than keep the
+// reference in a fiber that a handler spawned after main. A later weft::run has contexts of its own.
+//
+// The context is its worker's: post to it from any thread, but begin operations on its sockets and timers on fibers of its worker, and don't
+// run() it. stop() makes it drop what is left, once every fiber has ended; before, it does nothing.
+//
+// Sockets of Asio's are non-blocking descriptors (O_NONBLOCK): patched calls on them don't wait. A descriptor that Asio is to adopt
+// (assign) becomes so, too: give it a dup(2) only of a socket that nobody uses otherwise.
+//
+// After fork(2) by a fiber, the child has no context; the next call makes one. What was made with the parent's is of no use there.
+//
+// Not in weft/weft.hpp: with Asio's headers, that would take twice as long to compile.
+#pragma once
+
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/strand_executor_service.hpp>
+#include <boost/asio/detail/thread_context.hpp>
+#include <boost/asio/detail/thread_info_base.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <weft/detail/worker_context.hpp>
+
+namespace weft::net {
+
+namespace detail {
+
+// Asio keeps two lists of what the thread is inside of: contexts that it runs, and strands. Each fiber is to have its own. Their
+// tops are private members; an explicit instantiation may name them.
+using running_contexts = boost::asio::detail::call_stack<boost::asio::detail::thread_context,
+                                                         boost::asio::detail::thread_info_base>;
+using running_strands =
+    boost::asio::detail::call_stack<boost::asio::detail::strand_executor_service::strand_impl>;
+
+template <class List> using top_of = boost::asio::detail::tss_ptr<typename List::context>;
+
+struct contexts_tag {
+    friend constexpr top_of<running_contexts>* find_top(contexts_tag) noexcept;
+};
+struct strands_tag {
+    friend constexpr top_of<running_strands>* find_top(strands_tag) noexcept;
+};
+template <class Tag, class List, top_of<List>* Top> struct found_top {
+    friend constexpr top_of<List>* find_top(Tag /*list*/) noexcept { return Top; }
+};
+template struct found_top<contexts_tag, running_contexts, &running_contexts::top_>;
+template struct found_top<strands_tag, running_strands, &running_strands::top_>;
+
+template <class List> void exchange_top(top_of<List>& top, void*& leaving, void* next) noexcept {
+    leaving = static_cast<typename List::context*>(top);
+    top = static_cast<typename List::context*>(next);
+}
+
+inline void exchange_lists(weft::detail::library_state& leaving,
+                           weft::detail::library_state const& next) noexcept {
+    exchange_top<running_contexts>(*find_top(contexts_tag{}), leaving[0], next[0]);
+    exchange_top<running_strands>(*find_top(strands_tag{}), leaving[1], next[1]);
+}
+
+struct worker_io_context : boost::asio::io_context {
+    // One fiber runs it; others only post. With a timer its reactor is made, too: it must not be made in a cancelled scope later.
+    worker_io_context() : io_context(1), work(boost::asio::make_work_guard(*this)) {
+        boost::asio::steady_timer const timer(*this);
+    }
+
+    static worker_io_context& from(void* context) noexcept {
+        return *static_cast<worker_io_context*>(static_cast<boost::asio::execution_context*>(context));
+    }
+
+    boost::asio::executor_work_guard<executor_type> work; // until only daemons are left
+};
+
+inline constexpr weft::detail::worker_context_type worker_io_context_type{
+    .make = []() -> void* { return static_cast<boost::asio::execution_context*>(new worker_io_context); },
+    .run =
+        [](void* context) {
+            auto& self = worker_io_context::from(context);
+            if (self.stopped())
+                self.restart();
+            self.run();
+        },
+    .let_end = [](void* context) { worker_io_context::from(context).work.reset(); },
+    .destroy = [](void* context) noexcept { delete &worker_io_context::from(context); },
+    .exchange = exchange_lists,
+};
+
+} // namespace detail
+
+// The calling worker's. On a fiber only. Throws std::logic_error off fibers, or if weft::patch isn't linked; what making an io_context
+// throws (boost::system::system_error without descriptors).
+inline boost::asio::io_context& io_context_for_this_worker() {
+    return detail::worker_io_context::from(
+        weft::detail::obtain_worker_context(detail::worker_io_context_type));
+}
+
+} // namespace weft::net
