@@ -6,6 +6,10 @@
 
 #include <curl/curl.h>
 
+#include <weft/cancel_scope.hpp>
+#include <weft/fiber.hpp>
+#include <weft/net/acceptor.hpp>
+#include <weft/net/tcp_stream.hpp>
 #include <weft/run.hpp>
 
 #include "clients/concurrent_operations.hpp"
@@ -53,6 +57,24 @@ BOOST_AUTO_TEST_CASE(transfers_wait_side_by_side) {
             bool const right = get(handle, "/slow?n=" + n) == clients::repeated("answer " + n + "\n", 200);
             BOOST_TEST(right);
         });
+    });
+    curl_global_cleanup();
+}
+
+// A server that accepts, and never answers.
+BOOST_AUTO_TEST_CASE(a_transfer_inherits_the_deadline_of_its_caller) {
+    BOOST_REQUIRE(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    weft::run([] {
+        weft::net::acceptor listener(weft::net::endpoint::parse("127.0.0.1:0"));
+        easy const handle(curl_easy_init());
+        std::string const url = "http://" + listener.local_endpoint().to_string() + "/";
+        curl_easy_setopt(handle.get(), CURLOPT_URL, url.c_str());
+        curl_easy_setopt(handle.get(), CURLOPT_PROXY, "");
+        auto const begin = weft::clock::now();
+        weft::cancel_scope const scope(std::chrono::milliseconds(50));
+        BOOST_TEST(curl_easy_perform(handle.get()) != CURLE_OK);
+        BOOST_TEST(scope.cancel_called());
+        BOOST_TEST((weft::clock::now() - begin < std::chrono::seconds(30)));
     });
     curl_global_cleanup();
 }
