@@ -37,8 +37,10 @@ void worker_group::survive_fork(worker& one) noexcept {
     forked_ = true;
     busy_.store(1, std::memory_order_relaxed); // its main, or its one fiber
     for (worker*& each : workers)
-        if (each != &one)
+        if (each != nullptr && each != &one) {
+            each->link()->target = nullptr; // nobody is there to be posted to
             each = nullptr;
+        }
 }
 
 void worker_group::stop() noexcept {

@@ -50,6 +50,8 @@ void worker::wait_until(time_point deadline) noexcept {
 }
 
 bool worker::waits_for_fibers_alone() const noexcept {
+    if (!group_.options.find_dead_ends)
+        return false;
     if (!serving_ && !waits_for_fibers(main_))
         return false;
     for (fiber_core const* each = live_fibers_.first(); each != nullptr; each = each->next_live)

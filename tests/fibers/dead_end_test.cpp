@@ -169,3 +169,19 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_cancelled_ends_the_process_with_the_report) 
     BOOST_TEST(has(result.errors, "waits for semaphore \"nothing\""), result.errors);
     BOOST_TEST(has(result.errors, "not all could be"), result.errors);
 }
+
+BOOST_AUTO_TEST_CASE(not_if_it_is_switched_off) {
+    weft::semaphore from_handler(0);
+    weft::run_options options;
+    options.find_dead_ends = false;
+    weft::run(
+        [&] {
+            auto waiting = weft::spawn([&] { from_handler.acquire(); });
+            std::thread([&, home = weft::this_worker()] {
+                std::this_thread::sleep_for(200ms); // longer than the first suspicion
+                weft::post(home, [&] { from_handler.release(); });
+            }).detach();
+            waiting.join();
+        },
+        options);
+}

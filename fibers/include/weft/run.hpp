@@ -36,6 +36,9 @@ struct run_options {
     // fiber, or of one whose handle was destroyed without get(). Must not throw. Default: one line on stderr.
     std::function<void(std::string_view fiber_name, std::exception_ptr exception)> on_unhandled;
 
+    // Whether run looks for dead ends: see there. Switch it off if the fibers wait for something that a signal's handler will do.
+    bool find_dead_ends = true;
+
     // What each worker waits with when no fiber can run. Default: epoll if netio is linked, else an engine that knows
     // timers alone.
     engine_factory make_engine;

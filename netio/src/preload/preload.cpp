@@ -75,6 +75,7 @@ int main_on_fiber(int argc, char** argv, char** environment) {
     }
     using weft::detail::epoll_engine;
     weft::run_options options;
+    options.find_dead_ends = false; // the program may wait for its own signals' handlers, or to be ended
     options.make_engine = [] { return std::make_unique<epoll_engine>(epoll_engine::opening::when_needed); };
     return weft::run([=] { return program_main(argc, argv, environment); }, options);
 }
