@@ -88,7 +88,7 @@ void limiter::set_total(std::size_t total) {
     std::vector<int> holders; // with more room, which isn't to be asked for under the lock
     holders.reserve(total);
     std::unique_lock lock(lock_);
-    if (total > total_) {
+    if (total > holders_.capacity()) { // so that there is room for them all in the other one
         holders.insert(holders.end(), holders_.begin(), holders_.end());
         holders_.swap(holders);
     }
