@@ -60,6 +60,7 @@ bool timer::cancel() {
 void timer::expired() noexcept {
     deadline = never;
     has_expired_ = true;
+    ++expirations_;
     over_.set();
     if (!function_)
         return;
@@ -72,8 +73,10 @@ void timer::expired() noexcept {
 
 bool timer::wait() {
     require_own_worker();
+    bool const was_armed = armed();
+    auto const before = expirations_;
     over_.wait();
-    return has_expired_;
+    return was_armed ? expirations_ != before : has_expired_;
 }
 
 } // namespace weft

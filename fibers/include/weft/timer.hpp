@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 
 #include <weft/clock.hpp>
@@ -58,7 +59,8 @@ private:
 
     detail::worker* const home_;
     std::function<void()> const function_;
-    bool has_expired_ = false;
+    bool has_expired_ = false;      // since it was last set
+    std::uint64_t expirations_ = 0; // ever: for a waiter that runs after it has been set again
     event over_{"timer"}; // not armed
 };
 
