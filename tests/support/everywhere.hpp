@@ -67,6 +67,6 @@ template <class Function> bool maybe_cancelled(weft::testing::random& draw, Func
 }
 
 // How often a thread does something everywhere.
-inline constexpr unsigned rounds_everywhere = sanitized ? 500 : 3'000;
+inline constexpr unsigned rounds_everywhere = sanitized ? 2'000 : 15'000;
 
 } // namespace support
