@@ -172,10 +172,11 @@ wake_cause wait_list::wait(std::unique_lock<biased_lock>& lock, wait_reason reas
 }
 
 wake_cause wait_list::wait(waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
-                           time_point deadline, cancellation cancels) noexcept {
+                           time_point deadline, cancellation cancels, claimed_waiters const& woken) noexcept {
     self.begin();
     push_back(self);
     lock.unlock();
+    woken.deliver();
     wake_cause const cause = self.wait(reason, deadline, cancels);
     if (cause != wake_cause::notified) {
         lock.lock();

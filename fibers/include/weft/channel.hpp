@@ -129,17 +129,16 @@ public:
         detail::claimed_waiters woken;
         std::unique_lock lock(lock_);
         channel_status const at_once = put(value, woken);
-        if (at_once == channel_status::would_wait)
-            claim_peekers(woken);
-        else
+        if (at_once != channel_status::would_wait) {
             lock.unlock();
-        woken.deliver();
-        if (at_once != channel_status::would_wait)
+            woken.deliver();
             return at_once;
+        }
+        claim_peekers(woken);
         detail::waiter self;
         self.payload = std::addressof(value);
-        auto const cause =
-            senders_.wait(self, lock, {.operation = "channel send", .object = this}, deadline, cancels);
+        auto const cause = senders_.wait(self, lock, {.operation = "channel send", .object = this}, deadline,
+                                         cancels, woken);
         return status_of(cause, self);
     }
     template <class Rep, class Period>

@@ -48,9 +48,9 @@ public:
     wake_cause wait(std::unique_lock<biased_lock>& lock, wait_reason reason, time_point deadline,
                     cancellation cancels = cancellation::ignored) noexcept;
 
-    // The same with a waiter of the caller's.
+    // The same with a waiter of the caller's. Once the lock is released, `woken` are delivered.
     wake_cause wait(waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
-                    time_point deadline, cancellation cancels) noexcept;
+                    time_point deadline, cancellation cancels, claimed_waiters const& woken = {}) noexcept;
 
 private:
     void unlink(waiter& w) noexcept;
