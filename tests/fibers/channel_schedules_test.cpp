@@ -2,11 +2,13 @@
 #include <atomic>
 #include <chrono>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
 
+#include <weft/cancel_scope.hpp>
 #include <weft/channel.hpp>
 #include <weft/event.hpp>
 #include <weft/select.hpp>
@@ -300,5 +302,26 @@ BOOST_AUTO_TEST_CASE(no_value_is_lost_between_workers_and_threads) {
         drain(all, one);
         drain(all, two);
         all.check_counts();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(peekers_see_what_is_there_between_workers_and_threads) {
+    for (std::size_t const capacity : {0U, 2U}) {
+        weft::channel<std::string> words(capacity);
+        std::string const word(100, 'x'); // on the heap, so that a copy made too late is found
+        support::everywhere(4, [&](weft::testing::random& draw) {
+            for (unsigned i = 0; i < support::rounds_everywhere / 4; ++i) {
+                auto const soon = weft::clock::now() + std::chrono::microseconds(draw.below(50));
+                if (draw.below(2) == 0) {
+                    words.send_until(std::string(word), soon);
+                } else if (weft::this_fiber::id() == 0 || draw.below(3) == 0) {
+                    std::optional<std::string> got;
+                    words.receive_until(got, soon);
+                    require(!got || *got == word, "another value");
+                } else {
+                    weft::move_on_after(soon, [&] { require(words.peek() == word, "another value"); });
+                }
+            }
+        });
     }
 }
