@@ -7,6 +7,7 @@
 
 #include <weft/detail/fiber_core.hpp>
 
+// NOLINTNEXTLINE(readability-identifier-naming): the C++ ABI's
 extern "C" void* __dso_handle; // this library: it is not unloaded before the threads that have values end
 
 namespace weft::detail {
