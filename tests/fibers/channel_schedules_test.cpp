@@ -206,8 +206,7 @@ BOOST_AUTO_TEST_CASE(peekers_and_joiners_are_told_in_any_order) {
                     case 1: channel.join(); break;
                     case 2: // the only sender, so that numbers come in order
                     {
-                        int number = begun++;
-                        if (channel.send_until(std::move(number), chance.soon()) == channel_status::success)
+                        if (channel.send_until(begun++, chance.soon()) == channel_status::success)
                             ++sent;
                         break;
                     }

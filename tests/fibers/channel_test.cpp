@@ -159,15 +159,15 @@ BOOST_AUTO_TEST_CASE(closing_ends_what_waits_and_leaves_what_is_in) {
 
 BOOST_AUTO_TEST_CASE(values_that_nobody_received_end_with_the_channel) {
     struct recorded {
-        recorded(int number, std::vector<int>& ended) : number_(number), ended_(&ended) {}
+        recorded(int number, std::vector<int>& ended) : which(number), record(&ended) {}
         recorded(recorded&& other) noexcept
-            : number_(other.number_), ended_(std::exchange(other.ended_, nullptr)) {}
+            : which(other.which), record(std::exchange(other.record, nullptr)) {}
         ~recorded() {
-            if (ended_ != nullptr)
-                ended_->push_back(number_);
+            if (record != nullptr)
+                record->push_back(which);
         }
-        int number_;
-        std::vector<int>* ended_; // null: moved from
+        int which;
+        std::vector<int>* record; // null: moved from
     };
     for (int const taken : {0, 1, 3}) { // so that what is left doesn't begin at the first place
         std::vector<int> ended;
@@ -176,7 +176,7 @@ BOOST_AUTO_TEST_CASE(values_that_nobody_received_end_with_the_channel) {
             for (int i = 0; i < taken + 3; ++i) {
                 BOOST_TEST(values.send(recorded(i, ended)));
                 if (i < taken)
-                    BOOST_TEST(values.receive().value().number_ == i);
+                    BOOST_TEST(values.receive().value().which == i);
             }
         }
         BOOST_TEST(ended.size() == static_cast<std::size_t>(taken) + 3);

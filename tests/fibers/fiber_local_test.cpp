@@ -24,16 +24,16 @@ using support::require;
 
 // Writes its name down when it ends, unless it was moved from.
 struct noted {
-    noted(std::string& where, char name) : where_(&where), name_(name) {}
-    noted(noted&& other) noexcept : where_(std::exchange(other.where_, nullptr)), name_(other.name_) {}
+    noted(std::string& where, char name) : into(&where), letter(name) {}
+    noted(noted&& other) noexcept : into(std::exchange(other.into, nullptr)), letter(other.letter) {}
     noted& operator=(noted&&) = delete;
     ~noted() {
-        if (where_ != nullptr)
-            *where_ += name_;
+        if (into != nullptr)
+            *into += letter;
     }
 
-    std::string* where_;
-    char name_;
+    std::string* into;
+    char letter;
 };
 
 } // namespace
@@ -119,13 +119,13 @@ BOOST_AUTO_TEST_CASE(they_are_destroyed_on_the_fiber) {
 
 BOOST_AUTO_TEST_CASE(a_destructor_may_make_and_use_others) {
     struct maker {
-        explicit maker(weft::fiber_local<noted>& other) : other_(&other) {}
-        maker(maker&& other) noexcept : other_(std::exchange(other.other_, nullptr)) {}
+        explicit maker(weft::fiber_local<noted>& other) : target(&other) {}
+        maker(maker&& other) noexcept : target(std::exchange(other.target, nullptr)) {}
         ~maker() {
-            if (other_ != nullptr)
-                other_->get();
+            if (target != nullptr)
+                target->get();
         }
-        weft::fiber_local<noted>* other_;
+        weft::fiber_local<noted>* target;
     };
     std::string ended;
     weft::fiber_local<noted> other([&] { return noted(ended, 'x'); });
@@ -196,11 +196,11 @@ BOOST_AUTO_TEST_CASE(holds_in_every_order) {
     weft::testing::for_each_schedule(support::schedules, [](weft::testing::random& draw) {
         support::disturbance chance(draw);
         struct counted {
-            explicit counted(int& alive) : alive_(&alive) { ++alive; }
-            counted(counted const& other) : alive_(other.alive_), number(other.number) { ++*alive_; }
+            explicit counted(int& alive) : count(&alive) { ++alive; }
+            counted(counted const& other) : count(other.count), number(other.number) { ++*count; }
             counted& operator=(counted const&) = delete;
-            ~counted() { --*alive_; }
-            int* alive_;
+            ~counted() { --*count; }
+            int* count;
             unsigned number = 0;
         };
         int alive = 0;

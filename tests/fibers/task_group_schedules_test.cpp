@@ -17,11 +17,11 @@ namespace {
 using support::require;
 
 struct counted {
-    explicit counted(int& alive) : alive_(alive) { ++alive_; }
+    explicit counted(int& alive) : count(alive) { ++count; }
     counted(counted const&) = delete;
     counted& operator=(counted const&) = delete;
-    ~counted() { --alive_; }
-    int& alive_;
+    ~counted() { --count; }
+    int& count;
 };
 
 } // namespace

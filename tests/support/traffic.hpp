@@ -66,12 +66,10 @@ public:
     void check() const {
         for (package const& each : packages_)
             require(each.kept == (each.receive_end == 0), "a value was lost");
-        for (std::size_t i = 0; i < packages_.size(); ++i)
-            for (package const& other : packages_) {
-                package const& one = packages_[i];
+        for (package const& one : packages_)
+            for (package const& other : packages_)
                 if (!one.kept && !other.kept && one.send_end != 0 && one.send_end < other.send_begin)
                     require(other.receive_end > one.receive_begin, "a value overtook another");
-            }
     }
     // The order apart: that takes long where there are many.
     void check_counts() const {
