@@ -59,7 +59,7 @@ namespace detail {
 
 void throw_cancelled() {
     scope_node const* const by = find_cancelled(current_fiber->scope);
-    throw cancelled(by != nullptr && by->cancelled ? by->reason : "the deadline has passed");
+    throw cancelled(by != nullptr && !by->reason.empty() ? by->reason : "the deadline has passed");
 }
 
 } // namespace detail

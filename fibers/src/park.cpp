@@ -42,9 +42,19 @@ void deliver_wake(inbox_message& message) noexcept {
 
 } // namespace
 
+// A deadline that has ended a wait has cancelled its scope for good: moving it afterwards must not make that wait's end a riddle.
 void time_out(timer_node& node) noexcept {
     auto const offset = offsetof(fiber_core, timer);
-    wake(*reinterpret_cast<fiber_core*>(reinterpret_cast<char*>(&node) - offset), wake_cause::timed_out);
+    fiber_core& fiber = *reinterpret_cast<fiber_core*>(reinterpret_cast<char*>(&node) - offset);
+    if (fiber.cancels == cancellation::heeded && fiber.scope != nullptr &&
+        node.deadline < fiber.call_deadline) {
+        scope_bounds const bounds = bounds_of(fiber.scope);
+        if (bounds.deadline <= clock::now()) {
+            cancel(*bounds.limiting, {}); // which wakes it
+            return;
+        }
+    }
+    wake(fiber, wake_cause::timed_out);
 }
 
 bool cancel_park(fiber_core& fiber) noexcept {

@@ -45,9 +45,9 @@ void look_again(fiber_core& fiber) noexcept {
 
 } // namespace
 
-scope_bounds bounds_of(scope_node const* innermost) noexcept {
+scope_bounds bounds_of(scope_node* innermost) noexcept {
     scope_bounds bounds;
-    for (scope_node const* each = innermost; each != nullptr; each = each->parent) {
+    for (scope_node* each = innermost; each != nullptr; each = each->parent) {
         if (each->cancelled && bounds.cancelled == nullptr)
             bounds.cancelled = each;
         if (each->deadline < bounds.deadline) {
@@ -60,7 +60,7 @@ scope_bounds bounds_of(scope_node const* innermost) noexcept {
     return bounds;
 }
 
-scope_node const* find_cancelled(scope_node const* innermost) noexcept {
+scope_node const* find_cancelled(scope_node* innermost) noexcept {
     if (innermost == nullptr)
         return nullptr;
     scope_bounds const bounds = bounds_of(innermost);

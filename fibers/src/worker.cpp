@@ -156,7 +156,6 @@ static void begin_life(fiber_core& fiber) noexcept {
     fiber.done = false;
     fiber.end = fiber_end::returned;
     fiber.detached = false;
-    fiber.observed = false;
     fiber.stop_requested = false;
     fiber.idle = false;
 }

@@ -13,6 +13,7 @@
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>
+#include <weft/testing/schedules.hpp>
 #include <weft/this_fiber.hpp>
 
 #include "support/options.hpp"
@@ -119,9 +120,14 @@ BOOST_AUTO_TEST_CASE(a_shield_keeps_cancellation_out) {
             BOOST_TEST(
                 !cleaning_up.run([] { weft::this_fiber::sleep_for(long_time); })); // its own deadline holds
             BOOST_TEST(cleaning_up.cancel_called());
-            cleaning_up.set_deadline(weft::never);
+            cleaning_up.set_deadline(weft::never); // too late
+            BOOST_TEST(weft::this_fiber::is_cancelled());
+        }
+        {
+            weft::cancel_scope inner;
+            inner.shield();
             BOOST_TEST(!weft::this_fiber::is_cancelled());
-            cleaning_up.shield(false);
+            inner.shield(false);
             BOOST_TEST(weft::this_fiber::is_cancelled());
         }
         BOOST_CHECK_THROW(weft::this_fiber::sleep_for(1ms), weft::cancelled);
@@ -238,4 +244,26 @@ BOOST_AUTO_TEST_CASE(misuse_is_told) {
             told.acquire();
         },
         support::with_workers(2));
+}
+
+// The deadline has ended the wait, but the fiber has not run yet when another one moves it.
+BOOST_AUTO_TEST_CASE(a_deadline_that_has_ended_a_wait_stays_passed) {
+    weft::testing::for_each_schedule(500, [](weft::testing::random&) {
+        weft::cancel_scope* scope_of_other = nullptr;
+        bool ended_by_scope = false;
+        auto other = weft::spawn([&] {
+            weft::cancel_scope scope(1ms);
+            scope_of_other = &scope;
+            ended_by_scope = !scope.run([] { weft::this_fiber::sleep_for(long_time); });
+            scope_of_other = nullptr;
+        });
+        weft::this_fiber::sleep_for(1ms);
+        if (scope_of_other != nullptr)
+            scope_of_other->set_deadline(weft::deadline_after(1h));
+        if (scope_of_other != nullptr && !other.join_for(1s))
+            scope_of_other->cancel(); // moved in time
+        other.get();
+        if (!ended_by_scope)
+            throw std::runtime_error("the scope ended nothing");
+    });
 }

@@ -2,6 +2,8 @@
 //
 // A phase ends when as many have arrived as are expected; then the completion function runs, on the last to arrive, before
 // anybody goes on. It must not throw, and must not use the barrier.
+//
+// Must outlive every call of its members: the last to arrive may still be in there when the others go on.
 #pragma once
 
 #include <chrono>

@@ -58,6 +58,7 @@ public:
     // Whether cancel() was called, or the deadline has passed. (A scope around this one may be cancelled, too.)
     [[nodiscard]] bool cancel_called() const noexcept;
 
+    // Once it has passed and ended a wait, the scope is cancelled for good, and setting another changes nothing.
     [[nodiscard]] time_point deadline() const noexcept { return node_.deadline; }
     void set_deadline(time_point deadline);
 

@@ -1,4 +1,6 @@
 // latch: opens once it has been counted down to zero, and stays open. As std::latch.
+//
+// Must outlive every call of its members: whoever counts down may still be in there when those that waited go on.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// source_location: a place in the program's source, as std::source_location, which not every compiler that weft is built with has.
+// source_location: file and line of a place in the program's source. As std::source_location, which not every compiler has that weft is built
+// with, and which is converted to it.
 #pragma once
 
 #include <cstdint>
@@ -16,28 +17,24 @@ public:
 #ifdef __cpp_lib_source_location
     constexpr source_location(
         std::source_location const& place) noexcept // NOLINT(google-explicit-constructor)
-        : file_(place.file_name()), function_(place.function_name()), line_(place.line()) {}
+        : file_(place.file_name()), line_(place.line()) {}
 #endif
 
     // Where it is called, or, as a default argument, where the function is called that has it.
     static constexpr source_location current(char const* file = __builtin_FILE(),
-                                             char const* function = __builtin_FUNCTION(),
                                              std::uint_least32_t line = __builtin_LINE()) noexcept {
         source_location here;
         here.file_ = file;
-        here.function_ = function;
         here.line_ = line;
         return here;
     }
 
     // Empty, and 0, if unknown.
     [[nodiscard]] constexpr char const* file_name() const noexcept { return file_; }
-    [[nodiscard]] constexpr char const* function_name() const noexcept { return function_; }
     [[nodiscard]] constexpr std::uint_least32_t line() const noexcept { return line_; }
 
 private:
     char const* file_ = "";
-    char const* function_ = "";
     std::uint_least32_t line_ = 0;
 };
 

@@ -162,7 +162,7 @@ public:
 
     // Starts function(readiness<T>&) in the group, and waits until it says that it is ready; returns what it said. The fiber
     // then goes on. If it ends before that, start() throws what ended it, and the group is as before; if the caller is cancelled
-    // while it waits, so is the fiber, and start() throws weft::cancelled when it has ended.
+    // while it waits, so is the fiber, and start() throws weft::cancelled when that has ended, or is ready all the same.
     template <class T = void, class F>
     T start(spawn_options const& options, F&& function, source_location site = source_location::current()) {
         static_cast<void>(detail::begin_own_wait());

@@ -61,7 +61,7 @@ private:
     std::function<void()> const function_;
     bool has_expired_ = false;      // since it was last set
     std::uint64_t expirations_ = 0; // ever: for a waiter that runs after it has been set again
-    event over_{"timer"}; // not armed
+    event over_{"timer"};           // not armed
 };
 
 } // namespace weft

@@ -94,8 +94,8 @@ public:
             return error;
         }
         unlocked_ = true;
-        auto const cause = self_.wait_cancellable({.operation = "pthread_cond_wait", .by_fibers = true}, limit.deadline(),
-                                                  weft::detail::interruption::none);
+        auto const cause = self_.wait_cancellable({.operation = "pthread_cond_wait", .by_fibers = true},
+                                                  limit.deadline(), weft::detail::interruption::none);
         if (cause == wake_cause::timed_out)
             withdraw();
         unlocked_ = false;

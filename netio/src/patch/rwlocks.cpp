@@ -178,7 +178,8 @@ private:
                     break;
                 lot.enqueue(self);
             }
-            if (self.wait({.operation = "pthread_rwlock", .by_fibers = true}, limit.deadline()) == wake_cause::timed_out)
+            if (self.wait({.operation = "pthread_rwlock", .by_fibers = true}, limit.deadline()) ==
+                wake_cause::timed_out)
                 lot_guard(&lock).erase(self);
         }
     }

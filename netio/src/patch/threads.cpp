@@ -184,7 +184,8 @@ int acquire_guard(std::uint64_t* guard) noexcept {
             return 1;
         if ((seen & initialized) != 0)
             return 0;
-        weft::detail::wait_in_lot(guard, word, initializing, {.operation = "static initialization", .by_fibers = true});
+        weft::detail::wait_in_lot(guard, word, initializing,
+                                  {.operation = "static initialization", .by_fibers = true});
     }
 }
 

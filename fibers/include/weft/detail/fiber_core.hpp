@@ -96,9 +96,8 @@ struct fiber_core {
     int lock_owner = 0;             // who it is to locks that know their owner; see lock_owner.hpp
 
     // -- waiting --
-    cancellation cancels = cancellation::ignored; // of the present park
-    wait_reason reason;                           // valid while parked
-    timer_node timer; // of the present park: the call's deadline, or that of a scope around it
+    wait_reason reason; // valid while parked
+    timer_node timer;   // of the present park: the call's deadline, or that of a scope around it
     time_point call_deadline = never;  // the call's
     scope_node* scope = nullptr;       // the innermost; see scope.hpp
     fiber_core* next_member = nullptr; // of that scope
@@ -106,7 +105,10 @@ struct fiber_core {
     void* sanitizer_stack = nullptr; // AddressSanitizer's fake stack while switched out
     library_state saved_library{};   // valid while switched out
 
-    std::uint32_t uncancellable = 0;             // > 0: weft's own calls ignore cancellation
+    std::uint16_t uncancellable = 0;              // > 0: weft's own calls ignore cancellation
+    cancellation cancels = cancellation::ignored; // of the present park
+    bool daemon = false;
+    std::atomic<std::uint32_t> references{1};    // any thread; of the present life
     no_switch_region const* no_switch = nullptr; // the innermost that it is in
 
     // -- a life: from a spawn until nobody refers to it --
@@ -114,13 +116,11 @@ struct fiber_core {
     bool done = false;                       // any thread, under `lock`
     fiber_end end = fiber_end::returned;     // valid once done
     bool detached = false;                   // under `lock`: no handle will ask for the result
-    bool observed = false;                   // under `lock`: the failure has been given to somebody
+    bool stop_requested = false;             // any thread, under `lock`
+    std::uint32_t room = 0;                  // bytes for a task; of all lives
     wait_list joiners;                       // any thread, under `lock`
     done_callback* callbacks = nullptr;      // any thread, under `lock`
     std::stop_source stop{std::nostopstate}; // any thread, under `lock`; has a state once it was asked for
-    bool daemon = false;
-    bool stop_requested = false; // any thread, under `lock`
-    std::atomic<std::uint32_t> references{1};
     std::uint64_t id = 0;
     std::uint64_t parent = 0;         // the spawner's id; 0: none
     source_location site;             // of the spawn
@@ -137,7 +137,6 @@ struct fiber_core {
     // -- all lives: the stack and the context that they run on --
     inbox_message remote_wake; // queued in home's inbox by the one waker that won, if on another thread
     stack_memory stack;
-    std::uint32_t room = 0;     // bytes for a task
     bool reusable = false;      // of the usual sizes: may come to rest
     bool context_alive = false; // written under `lock`
     bool held = false;          // in the worker's list of ended fibers that a handle still refers to
