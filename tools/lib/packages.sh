@@ -30,6 +30,8 @@ test_packages=(
     libpq-dev postgresql libmariadb-dev mariadb-server-core libhiredis-dev redis-server
     libcurl4-openssl-dev nginx libnginx-mod-http-echo libssh2-1-dev openssh-server libcpp-httplib-dev
     libpython3-dev
+    # What the guide's programs are set beside, for tests/docs.
+    python3-gevent python3-tornado
 )
 
 # missing_packages NAME...: those that are not installed, one a line. One dpkg-query for all of them.
