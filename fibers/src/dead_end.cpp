@@ -48,7 +48,7 @@ std::vector<fiber_core const*> find_circle(std::span<fiber_core const* const> al
 
 } // namespace
 
-std::string describe_wait(fiber_core const& fiber) {
+std::string describe_wait(fiber_core const& fiber, std::span<fiber_core const* const> all) {
     wait_reason const& reason = fiber.reason;
     if (reason.fiber != nullptr)
         return "the end of " + describe(*reason.fiber);
@@ -56,8 +56,10 @@ std::string describe_wait(fiber_core const& fiber) {
     if (reason.object != nullptr) {
         std::string const object = reason.object->describe();
         text = object.starts_with(text) ? object : text + " on " + object;
-        if (int const holder = reason.object->holder())
-            text += ", held by " + describe_owner(holder);
+        if (fiber_core const* const holder = awaited(fiber, all))
+            text += std::string(", held by \"") + holder->name + "\"";
+        else if (int const unknown = reason.object->holder())
+            text += ", held by " + describe_owner(unknown);
     } else if (reason.subject != -1) {
         text += " (" + std::to_string(reason.subject) + ")";
     }
@@ -72,14 +74,14 @@ std::string report_dead_end(std::span<fiber_core const* const> fibers) {
             text += "\n  ... and " + std::to_string(fibers.size() - most_lines) + " more";
             break;
         }
-        text += "\n  " + describe(*each) + " waits for " + describe_wait(*each);
+        text += "\n  " + describe(*each) + " waits for " + describe_wait(*each, fibers);
     }
     auto const circle = find_circle(fibers);
     if (circle.empty())
         return text;
     text += "\nin a circle:";
     for (fiber_core const* const each : circle)
-        text += "\n  " + std::string("\"") + each->name + "\" waits for " + describe_wait(*each);
+        text += "\n  " + std::string("\"") + each->name + "\" waits for " + describe_wait(*each, fibers);
     return text;
 }
 

@@ -8,8 +8,8 @@
 
 namespace weft::detail {
 
-// What the fiber, which is parked, waits for: "mutex "accounts", held by fiber 12".
-std::string describe_wait(fiber_core const& fiber);
+// What the fiber, which is parked, waits for: mutex "accounts", held by "audit". `all`: of the run.
+std::string describe_wait(fiber_core const& fiber, std::span<fiber_core const* const> all);
 
 // A line for each fiber, and the circle in which some wait for each other, if there is one. Nothing of theirs changes meanwhile.
 std::string report_dead_end(std::span<fiber_core const* const> fibers);

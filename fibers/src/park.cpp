@@ -29,6 +29,14 @@ void deliver_wake(inbox_message& message) noexcept {
     fiber.home->make_ready(fiber);
 }
 
+// The wait of a patched call ends by ECANCELED, of which nobody else may hear: its scope remembers.
+wake_cause cancelled_wait(fiber_core const& fiber) noexcept {
+    if (fiber.interruptible != interruption::none)
+        if (scope_node* const by = find_cancelled(fiber.scope))
+            by->failed_calls = true;
+    return wake_cause::cancelled;
+}
+
 [[noreturn]] void refuse_switch(char const* operation, std::intptr_t subject) noexcept {
     fiber_core const& self = *current_fiber;
     source_location const& place = self.no_switch->place;
@@ -78,7 +86,7 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
     bool const in_scope = self.cancels == cancellation::heeded && self.scope != nullptr;
     if (in_scope) {
         if (find_cancelled(self.scope) != nullptr && cancel_park(self))
-            return wake_cause::cancelled;
+            return cancelled_wait(self);
         deadline = std::min(deadline, bounds_of(self.scope).deadline);
     }
     ++thread_counts.parked;
@@ -89,9 +97,7 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
     self.home->switch_out();
     self.timer.deadline = never;
     self.state.store(park_state::running, std::memory_order_relaxed);
-    bool const by_scope = in_scope && self.cause == wake_cause::timed_out &&
-                          (self.call_deadline == never || clock::now() < self.call_deadline);
-    return by_scope ? wake_cause::cancelled : self.cause;
+    return self.cause == wake_cause::cancelled ? cancelled_wait(self) : self.cause;
 }
 
 bool claim(fiber_core& fiber, wake_cause cause) noexcept {

@@ -60,7 +60,7 @@ scope_bounds bounds_of(scope_node* innermost) noexcept {
     return bounds;
 }
 
-scope_node const* find_cancelled(scope_node* innermost) noexcept {
+scope_node* find_cancelled(scope_node* innermost) noexcept {
     if (innermost == nullptr)
         return nullptr;
     scope_bounds const bounds = bounds_of(innermost);

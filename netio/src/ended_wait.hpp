@@ -15,8 +15,12 @@ inline int ended_by(wake_cause cause) noexcept {
 
 // Whether the calling fiber is cancelled, with ECANCELED: a call that may wait begins so, as it is to fail even if it needn't.
 inline bool fails_as_cancelled() noexcept {
-    if (current_fiber->scope == nullptr || find_cancelled(current_fiber->scope) == nullptr)
+    if (current_fiber->scope == nullptr)
         return false;
+    scope_node* const by = find_cancelled(current_fiber->scope);
+    if (by == nullptr)
+        return false;
+    by->failed_calls = true;
     errno = ECANCELED;
     return true;
 }

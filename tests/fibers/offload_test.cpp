@@ -175,12 +175,18 @@ BOOST_AUTO_TEST_CASE(a_call_may_be_abandoned) {
     weft::run([&] {
         weft::offload_pool pool;
         auto const go = std::make_shared<gate>();
-        BOOST_TEST(!weft::move_on_after(2ms, [&] {
-            weft::offload({.abandon_on_cancel = true, .pool = &pool}, [go, token] {
+        auto const begun = std::make_shared<std::atomic<bool>>(false);
+        auto caller = weft::spawn([&] {
+            weft::offload({.abandon_on_cancel = true, .pool = &pool}, [go, token, begun] {
+                *begun = true;
                 go->wait()();
                 ++*token;
             });
-        }));
+        });
+        while (!*begun)
+            weft::this_fiber::yield();
+        caller.cancel();
+        BOOST_CHECK_THROW(caller.get(), weft::fiber_cancelled);
         BOOST_TEST(*token == 0);
         go->open();
     }); // the pool waits for it

@@ -147,7 +147,7 @@ std::vector<std::string_view> try_every_wait(std::function<void(park_point const
             });
             try {
                 weft::run(run_in_scope);
-            } catch (weft::cancelled const&) { // main itself
+            } catch (weft::fiber_cancelled const&) { // main itself
             }
             reached = at.reached();
         }

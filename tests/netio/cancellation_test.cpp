@@ -199,3 +199,20 @@ BOOST_AUTO_TEST_CASE(streams_throw) {
         BOOST_TEST(!weft::move_on_after(2ms, [&] { listener.accept(); }));
     });
 }
+
+// Nothing is thrown through them, so the scope itself remembers that they failed.
+BOOST_AUTO_TEST_CASE(a_scope_tells_that_patched_calls_in_it_failed) {
+    weft::run([] {
+        auto const ends = support::unix_pair();
+        char byte = 0;
+        auto const receive = [&] { static_cast<void>(::recv(ends[0].get(), &byte, 1, 0)); };
+        BOOST_TEST(!weft::move_on_after(1ms, receive));
+        BOOST_CHECK_EXCEPTION(weft::fail_after(1ms, receive), std::system_error,
+                              [](auto const& error) { return error.code() == std::errc::timed_out; });
+        BOOST_TEST(::send(ends[1].get(), "x", 1, 0) == 1);
+        BOOST_TEST(weft::move_on_after(100s, receive));
+        weft::cancel_scope outer;
+        outer.cancel();
+        BOOST_TEST(!outer.run([&] { BOOST_TEST(weft::move_on_after(100s, receive)); })); // the outer one's doing
+    });
+}

@@ -86,8 +86,10 @@ private:
 };
 
 // Throws std::logic_error if a handle refers to no fiber.
-template <class R> completed_fibers<R> as_completed(std::vector<fiber<R>> fibers) {
+template <class R> completed_fibers<R> as_completed(std::vector<fiber<R>>&& fibers) {
     return completed_fibers<R>(std::move(fibers));
 }
+template <class R>
+void as_completed(std::vector<fiber<R>>& fibers) = delete; // it takes them over: std::move them
 
 } // namespace weft

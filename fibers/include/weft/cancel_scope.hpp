@@ -40,7 +40,7 @@ private:
     std::string reason_;
 };
 
-class cancel_scope {
+class [[nodiscard]] cancel_scope {
 public:
     // No deadline.
     cancel_scope() : cancel_scope(never) {}
@@ -66,11 +66,12 @@ public:
     [[nodiscard]] bool shielded() const noexcept { return node_.shielded; }
     void shield(bool on = true);
 
-    // Calls function(); true if it returned. False if this scope ended it: `cancelled` is caught then. One of a scope further out passes.
+    // Calls function(); true if it returned by itself. False if this scope ended it: `cancelled`, which is caught then (one of a scope further out
+    // passes), or patched calls in it failed by ECANCELED.
     template <class F> bool run(F&& function) {
         try {
             std::forward<F>(function)();
-            return true;
+            return !node_.failed_calls;
         } catch (cancelled const&) {
             if (!ends_here())
                 throw;
@@ -98,7 +99,8 @@ template <class Time, class F> auto fail_after(Time limit, F&& function) {
     using result = std::invoke_result_t<F&>;
     cancel_scope scope(limit);
     auto const too_late = [] {
-        return std::system_error(std::make_error_code(std::errc::timed_out), "weft::fail_after");
+        return std::system_error(std::make_error_code(std::errc::timed_out),
+                                 "weft::fail_after: the time limit has passed");
     };
     if constexpr (std::is_void_v<result>) {
         if (!scope.run(function))
@@ -112,7 +114,7 @@ template <class Time, class F> auto fail_after(Time limit, F&& function) {
 }
 
 // A scope with that deadline, for code that asks it afterwards: auto scope = weft::move_on_after(2s);
-template <class Time> cancel_scope move_on_after(Time limit) { return cancel_scope(limit); }
+template <class Time> [[nodiscard]] cancel_scope move_on_after(Time limit) { return cancel_scope(limit); }
 
 namespace this_fiber {
 

@@ -124,6 +124,9 @@ public:
         woken.deliver();
         return status;
     }
+    channel_status try_send(T const& value) requires std::is_copy_constructible_v<T> {
+        return try_send(T(value));
+    }
     channel_status send_until(T&& value, time_point deadline) {
         auto const cancels = detail::begin_own_wait();
         detail::claimed_waiters woken;
@@ -144,6 +147,16 @@ public:
     template <class Rep, class Period>
     channel_status send_for(T&& value, std::chrono::duration<Rep, Period> duration) {
         return send_until(std::move(value), deadline_after(duration));
+    }
+
+    channel_status send_until(T const& value, time_point deadline) requires std::is_copy_constructible_v<T> {
+        return send_until(T(value), deadline);
+    }
+    template <class Rep, class Period>
+    channel_status
+    send_for(T const& value,
+             std::chrono::duration<Rep, Period> duration) requires std::is_copy_constructible_v<T> {
+        return send_until(T(value), deadline_after(duration));
     }
 
     // Waits for a value; none: the channel is closed, and empty.

@@ -70,7 +70,8 @@ auto gather(First&& first, Rest&&... rest) {
 }
 
 // All of those fibers.
-template <class R> auto gather(std::vector<fiber<R>> fibers) {
+template <class R> void gather(std::vector<fiber<R>>& fibers) = delete; // it takes them over: std::move them
+template <class R> auto gather(std::vector<fiber<R>>&& fibers) {
     std::vector<std::optional<detail::value_of<R>>> found(fibers.size());
     completed_fibers<R> all(std::move(fibers));
     while (auto const place = all.next())

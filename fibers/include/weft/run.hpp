@@ -9,7 +9,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <weft/cancel_scope.hpp>
 #include <weft/engine.hpp>
+#include <weft/fiber_handle.hpp>
 
 namespace weft {
 
@@ -34,14 +36,14 @@ struct run_options {
 
     // Called, on the worker concerned, for an exception that ended a fiber and that no one will get: of a detached
     // fiber, or of one whose handle was destroyed without get(). Must not throw. Default: one line on stderr.
-    std::function<void(std::string_view fiber_name, std::exception_ptr exception)> on_unhandled;
+    std::function<void(std::string_view fiber_name, std::exception_ptr exception)> on_unhandled = {};
 
     // Whether run looks for dead ends: see there. Switch it off if the fibers wait for something that a signal's handler will do.
     bool find_dead_ends = true;
 
     // What each worker waits with when no fiber can run. Default: epoll if netio is linked, else an engine that knows
     // timers alone.
-    engine_factory make_engine;
+    engine_factory make_engine = {};
 };
 
 namespace detail {
@@ -52,7 +54,7 @@ void run(run_options const& options, void (*main)(void*), void* argument);
 
 // Runs `main` as the first fiber, on the calling thread's own stack, and returns when it and every fiber that it and
 // its descendants spawned have ended. Returns main's int, or 0 if it returns void. An exception that leaves main leaves
-// run too, after the other fibers have ended; and so does pthread_exit(3), which then ends the thread.
+// run too, after the other fibers have ended (weft::cancelled as fiber_cancelled); and so does pthread_exit(3), which then ends the thread.
 //
 // Not to be called on a fiber (std::logic_error). Throws dead_end, if there is one; std::invalid_argument for options out of range,
 // std::system_error if a thread, stack or engine can't be had.
@@ -71,6 +73,8 @@ template <class Main> int run(Main&& main, run_options const& options = {}) {
                     self.main();
                 else
                     self.result = self.main();
+            } catch (cancelled const& by) {
+                self.failure = std::make_exception_ptr(fiber_cancelled("main", by.reason()));
             } catch (...) {
                 self.failure = std::current_exception();
                 if (!self.failure) // no exception, but pthread_exit(3), which must not be held up

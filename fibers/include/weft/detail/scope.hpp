@@ -27,19 +27,20 @@ struct scope_node {
     bool cancelled =
         false; // by a call, or by a deadline that has ended a wait; else a deadline is compared with the clock
     bool shielded = false;
-    std::string reason; // of a cancellation by a call; empty: the deadline
+    bool failed_calls = false; // patched calls have ended by ECANCELED because of it
+    std::string reason;        // of a cancellation by a call; empty: the deadline
 };
 
 // What concerns a fiber: the innermost scope that is cancelled by a call, and the earliest deadline, with its scope.
 struct scope_bounds {
-    scope_node const* cancelled = nullptr;
+    scope_node* cancelled = nullptr;
     scope_node* limiting = nullptr;
     time_point deadline = never;
 };
 scope_bounds bounds_of(scope_node* innermost) noexcept;
 
 // The scope by which a fiber with this innermost one is cancelled now; null if it isn't.
-scope_node const* find_cancelled(scope_node* innermost) noexcept;
+scope_node* find_cancelled(scope_node* innermost) noexcept;
 
 // `node` becomes the calling fiber's innermost scope, until leave_scope(), which must come before the outer one's.
 void enter_scope(scope_node& node) noexcept;
