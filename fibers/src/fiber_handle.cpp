@@ -77,7 +77,8 @@ void fiber_handle::cancel(std::string reason) { detail::cancel_fiber(require("ca
 
 void fiber_handle::add_callback(std::function<void(std::exception_ptr)> callback) {
     fiber_core& fiber = require("on_done");
-    auto made = std::make_unique<detail::done_callback>(nullptr, std::move(callback));
+    std::unique_ptr<detail::done_callback> made(
+        new detail::done_callback{.next = nullptr, .function = std::move(callback)});
     std::unique_lock lock(fiber.lock);
     if (!fiber.done) {
         made->next = fiber.callbacks;

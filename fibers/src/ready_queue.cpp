@@ -3,8 +3,8 @@
 namespace weft::detail {
 
 void ready_queue::draw_first() noexcept {
-    std::uint64_t count = 0;
-    for (fiber_core const* each = head_; each != nullptr; each = each->next_ready)
+    std::uint64_t count = 1; // it isn't empty
+    for (fiber_core const* each = head_->next_ready; each != nullptr; each = each->next_ready)
         ++count;
     fiber_core* before = nullptr;
     fiber_core* chosen = head_;

@@ -150,8 +150,8 @@ BOOST_AUTO_TEST_CASE(gather_returns_all_in_order) {
         std::vector<weft::fiber<int>> fibers;
         for (int i = 0; i < 5; ++i)
             fibers.push_back(weft::spawn(after(10 - i, i)));
-        BOOST_TEST(weft::gather(std::move(fibers)) == (std::vector<int>{0, 1, 2, 3, 4}),
-                   boost::test_tools::per_element());
+        auto const values = weft::gather(std::move(fibers));
+        BOOST_TEST(values == (std::vector<int>{0, 1, 2, 3, 4}), boost::test_tools::per_element());
     });
 }
 
@@ -166,10 +166,13 @@ BOOST_AUTO_TEST_CASE(the_first_failure_ends_a_gather) {
         BOOST_TEST(cancelled == 2);
         BOOST_TEST(!weft::move_on_after(1ms, [&] { weft::gather(sleeper(cancelled), sleeper(cancelled)); }));
         BOOST_TEST(cancelled == 4);
-        std::vector<weft::fiber<>> fibers;
-        fibers.push_back(weft::spawn(sleeper(cancelled)));
-        fibers.push_back(weft::spawn([] { throw std::out_of_range("far"); }));
-        BOOST_CHECK_THROW(weft::gather(std::move(fibers)), std::out_of_range);
+        auto const gather_vector = [&] {
+            std::vector<weft::fiber<>> fibers;
+            fibers.push_back(weft::spawn(sleeper(cancelled)));
+            fibers.push_back(weft::spawn([] { throw std::out_of_range("far"); }));
+            weft::gather(std::move(fibers));
+        };
+        BOOST_CHECK_THROW(gather_vector(), std::out_of_range);
         BOOST_TEST(cancelled == 5);
     });
 }

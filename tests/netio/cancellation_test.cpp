@@ -213,6 +213,7 @@ BOOST_AUTO_TEST_CASE(a_scope_tells_that_patched_calls_in_it_failed) {
         BOOST_TEST(weft::move_on_after(100s, receive));
         weft::cancel_scope outer;
         outer.cancel();
-        BOOST_TEST(!outer.run([&] { BOOST_TEST(weft::move_on_after(100s, receive)); })); // the outer one's doing
+        BOOST_TEST(
+            !outer.run([&] { BOOST_TEST(weft::move_on_after(100s, receive)); })); // the outer one's doing
     });
 }
