@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include <weft/testing/random.hpp>
 #include <weft/testing/random_order.hpp>
 
 #include "worker.hpp"
@@ -19,11 +20,8 @@ namespace testing {
 random_order::random_order(std::uint64_t seed) : seed_(seed) {
     if (detail::this_worker != nullptr)
         throw std::logic_error("weft::testing::random_order: made on a fiber; make it before weft::run");
-    // Neighbouring seeds are to give different orders, and 0 one of its own (splitmix64's last step).
-    std::uint64_t mixed = seed + 0x9e3779b97f4a7c15U;
-    mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9U;
-    mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebU;
-    mixed = (mixed ^ (mixed >> 31U)) | 1U;
+    // Neighbouring seeds are to give different orders, and 0 one of its own.
+    std::uint64_t const mixed = random(seed).next() | 1U;
     std::uint64_t none = 0;
     if (!detail::order_seed.compare_exchange_strong(none, mixed))
         throw std::logic_error("weft::testing::random_order: there is one already");

@@ -7,6 +7,7 @@
 #include <weft/testing/at_park.hpp>
 #include <weft/testing/fault_injector.hpp>
 #include <weft/testing/memory_stream.hpp>
+#include <weft/testing/random.hpp>
 #include <weft/testing/random_order.hpp>
 #include <weft/testing/schedules.hpp>
 #include <weft/testing/seed.hpp>

@@ -11,6 +11,7 @@
 
 #include <weft/detail/spinlock.hpp>
 #include <weft/testing/fault_injector.hpp>
+#include <weft/testing/random.hpp>
 
 namespace weft::detail {
 
@@ -51,11 +52,8 @@ private:
 
     // What a worker draws from.
     struct stream {
-        std::uint64_t state = 0;
+        testing::random random{0};
         unsigned storm = 0; // how many more calls will be told that they would block
-
-        std::uint64_t next() noexcept;
-        bool hits(double rate) noexcept;
     };
 
     mutable spinlock lock_; // guards the rest

@@ -20,30 +20,12 @@
 #include <utility>
 
 #include <weft/run.hpp>
+#include <weft/testing/random.hpp>
 #include <weft/testing/random_order.hpp>
 #include <weft/testing/seed.hpp>
 #include <weft/testing/virtual_clock.hpp>
 
 namespace weft::testing {
-
-// Numbers drawn by a seed. The same on every platform, as the standard's distributions are not.
-class random {
-public:
-    explicit random(std::uint64_t seed) noexcept : state_(seed) {}
-
-    std::uint64_t next() noexcept {
-        std::uint64_t mixed = state_ += 0x9e3779b97f4a7c15U; // splitmix64
-        mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9U;
-        mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebU;
-        return mixed ^ (mixed >> 31U);
-    }
-
-    // From 0 to `limit` - 1; limit > 0.
-    unsigned below(unsigned limit) noexcept { return static_cast<unsigned>(next() % limit); }
-
-private:
-    std::uint64_t state_;
-};
 
 struct schedule_options {
     run_options run;
