@@ -8,10 +8,8 @@
 
 namespace weft::detail {
 
-// What the fiber, which is parked, waits for: mutex "accounts", held by "audit". `all`: of the run.
-std::string describe_wait(fiber_core const& fiber, std::span<fiber_core const* const> all);
-
-// A line for each fiber, and the circle in which some wait for each other, if there is one. Nothing of theirs changes meanwhile.
+// A line for each fiber, which is parked, with what it waits for: mutex "accounts", held by "audit"; and the circle in which some wait for
+// each other, if there is one. Nothing of theirs changes meanwhile.
 std::string report_dead_end(std::span<fiber_core const* const> fibers);
 
 // Whether the process has threads that are neither `workers` nor weft's helpers; true if that can't be told.
