@@ -1,4 +1,3 @@
-#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -34,7 +33,7 @@ std::uint64_t barrier::arrive_as(std::ptrdiff_t leaving) {
     lock.lock();
     missing_ = expected_;
     ++phase_;
-    detail::claimed_waiters const all = waiting_.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    detail::claimed_waiters const all = waiting_.claim_all();
     lock.unlock();
     all.deliver();
     return phase;
@@ -44,14 +43,11 @@ barrier::arrival_token barrier::arrive() { return arrival_token(arrive_as(0)); }
 void barrier::arrive_and_drop() { arrive_as(1); }
 
 bool barrier::wait_until(arrival_token&& token, time_point deadline) {
-    auto const cancels = detail::begin_own_wait();
+    detail::throw_if_cancelled();
     std::unique_lock lock(lock_);
     if (phase_ != token.phase_)
         return true;
-    auto const cause = waiting_.wait(lock, {.operation = "barrier", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, lock, {.operation = "barrier", .object = this}, deadline);
 }
 
 } // namespace weft

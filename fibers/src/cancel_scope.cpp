@@ -1,6 +1,7 @@
 #include <exception>
 
 #include <weft/cancel_scope.hpp>
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/offload.hpp>
 
@@ -54,15 +55,6 @@ void cancel_scope::shield(bool on) {
 bool cancel_scope::ends_here() const noexcept {
     return cancel_called() && (node_.shielded || detail::find_cancelled(node_.parent) == nullptr);
 }
-
-namespace detail {
-
-void throw_cancelled() {
-    scope_node const* const by = find_cancelled(current_fiber->scope);
-    throw cancelled(by != nullptr && !by->reason.empty() ? by->reason : "the deadline has passed");
-}
-
-} // namespace detail
 
 namespace this_fiber {
 

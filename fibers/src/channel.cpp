@@ -1,13 +1,6 @@
-#include <limits>
-
 #include <weft/channel.hpp>
 
 namespace weft::detail {
-namespace {
-
-constexpr auto all = std::numeric_limits<std::ptrdiff_t>::max();
-
-} // namespace
 
 void channel_base::close() noexcept {
     std::unique_lock lock(lock_);
@@ -42,20 +35,17 @@ void channel_base::task_done() {
     --received_;
     if (--unfinished_ > 0)
         return;
-    claimed_waiters const woken = joiners_.claim(all);
+    claimed_waiters const woken = joiners_.claim_all();
     lock.unlock();
     woken.deliver();
 }
 
 bool channel_base::join_until(time_point deadline) {
-    auto const cancels = begin_own_wait();
+    throw_if_cancelled();
     std::unique_lock lock(lock_);
     if (unfinished_ == 0)
         return true;
-    auto const cause = joiners_.wait(lock, {.operation = "channel join", .object = this}, deadline, cancels);
-    if (cause == wake_cause::cancelled)
-        throw_cancelled();
-    return cause == wake_cause::notified;
+    return own_wait(joiners_, lock, {.operation = "channel join", .object = this}, deadline);
 }
 
 } // namespace weft::detail

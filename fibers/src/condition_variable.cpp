@@ -1,18 +1,22 @@
-#include <limits>
 #include <mutex>
 
 #include <weft/condition_variable.hpp>
+
 namespace weft {
 
-void condition_variable::notify(std::ptrdiff_t most) noexcept {
+void condition_variable::notify_one() noexcept {
     lock_.lock();
-    detail::claimed_waiters const woken = waiting_.claim(most);
+    detail::claimed_waiters const first = waiting_.claim(1);
     lock_.unlock();
-    woken.deliver();
+    first.deliver();
 }
 
-void condition_variable::notify_one() noexcept { notify(1); }
-void condition_variable::notify_all() noexcept { notify(std::numeric_limits<std::ptrdiff_t>::max()); }
+void condition_variable::notify_all() noexcept {
+    lock_.lock();
+    detail::claimed_waiters const all = waiting_.claim_all();
+    lock_.unlock();
+    all.deliver();
+}
 
 // Known to notifiers before the user's lock is free: nothing that happens after that is missed.
 void condition_variable::enqueue(detail::waiter& self) noexcept {
@@ -29,9 +33,9 @@ void condition_variable::give_up(detail::waiter& self) noexcept {
     static_cast<void>(self.take_back({.operation = "condition_variable", .object = this}));
 }
 
-detail::wake_cause condition_variable::wait_enqueued(detail::waiter& self, time_point deadline,
-                                                     detail::cancellation cancels) noexcept {
-    auto const cause = self.wait({.operation = "condition_variable", .object = this}, deadline, cancels);
+detail::wake_cause condition_variable::wait_enqueued(detail::waiter& self, time_point deadline) noexcept {
+    auto const cause =
+        self.wait({.operation = "condition_variable", .object = this}, deadline, detail::own_cancellation());
     if (cause != detail::wake_cause::notified) {
         std::scoped_lock const lock(lock_);
         waiting_.erase(self);

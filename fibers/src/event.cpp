@@ -1,4 +1,3 @@
-#include <limits>
 #include <mutex>
 
 #include <weft/detail/own_wait.hpp>
@@ -9,7 +8,7 @@ namespace weft {
 void event::set() noexcept {
     lock_.lock();
     set_ = true;
-    detail::claimed_waiters const all = waiting_.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    detail::claimed_waiters const all = waiting_.claim_all();
     lock_.unlock();
     all.deliver();
 }
@@ -25,14 +24,11 @@ bool event::is_set() const noexcept {
 }
 
 bool event::wait_until(time_point deadline) {
-    auto const cancels = detail::begin_own_wait();
+    detail::throw_if_cancelled();
     std::unique_lock lock(lock_);
     if (set_)
         return true;
-    auto const cause = waiting_.wait(lock, {.operation = "event", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, lock, {.operation = "event", .object = this}, deadline);
 }
 
 } // namespace weft

@@ -7,6 +7,7 @@
 #include "unhandled.hpp"
 
 namespace weft::detail {
+
 void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept {
     done_callback* next = nullptr;
     while (latest != nullptr) {

@@ -2,6 +2,7 @@
 #include <mutex>
 #include <system_error>
 
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/scope.hpp>
 #include <weft/fiber_handle.hpp>
@@ -54,7 +55,8 @@ bool fiber_handle::join_until(time_point deadline) {
         throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
                                 "weft::fiber::join: fiber \"" + std::string(fiber.name) +
                                     "\" can't join itself");
-    auto const cause = wait_for_end(fiber, deadline, detail::begin_own_wait());
+    detail::throw_if_cancelled();
+    auto const cause = wait_for_end(fiber, deadline, detail::own_cancellation());
     if (cause == detail::wake_cause::cancelled)
         detail::throw_cancelled();
     return cause == detail::wake_cause::notified;

@@ -1,4 +1,3 @@
-#include <limits>
 #include <mutex>
 #include <stdexcept>
 
@@ -21,7 +20,7 @@ void latch::count_down(std::ptrdiff_t by) {
     count_ -= by;
     if (count_ > 0)
         return;
-    detail::claimed_waiters const all = waiting_.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    detail::claimed_waiters const all = waiting_.claim_all();
     lock.unlock();
     all.deliver();
 }
@@ -32,14 +31,11 @@ bool latch::try_wait() const noexcept {
 }
 
 bool latch::wait_until(time_point deadline) {
-    auto const cancels = detail::begin_own_wait();
+    detail::throw_if_cancelled();
     std::unique_lock lock(lock_);
     if (count_ == 0)
         return true;
-    auto const cause = waiting_.wait(lock, {.operation = "latch", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, lock, {.operation = "latch", .object = this}, deadline);
 }
 
 } // namespace weft

@@ -52,7 +52,7 @@ bool limiter::try_acquire() {
 }
 
 bool limiter::try_acquire_until(time_point deadline) {
-    auto const cancels = detail::begin_own_wait();
+    detail::throw_if_cancelled();
     int const self = detail::lock_owner();
     lock_.lock();
     refuse_second(self);
@@ -61,11 +61,7 @@ bool limiter::try_acquire_until(time_point deadline) {
         return true;
     detail::waiter waiter;
     waiter.tag = self;
-    auto const cause =
-        waiting_.wait(waiter, lock, {.operation = "limiter", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, waiter, lock, {.operation = "limiter", .object = this}, deadline);
 }
 
 void limiter::release() {

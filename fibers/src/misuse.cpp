@@ -1,7 +1,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include <weft/detail/own_wait.hpp>
+#include <weft/detail/misuse.hpp>
 
 namespace weft::detail {
 

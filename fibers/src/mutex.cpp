@@ -1,6 +1,7 @@
 #include <mutex>
 #include <system_error>
 
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/waiter.hpp>
 #include <weft/mutex.hpp>
@@ -25,19 +26,10 @@ bool mutex::lock_slowly(int self, time_point deadline) {
         throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
                                 complain("locked again by its owner, ") + detail::describe_owner(self));
     }
-    auto const cancels = detail::own_cancellation();
-    if (cancels == detail::cancellation::heeded &&
-        detail::find_cancelled(detail::current_fiber->scope) != nullptr) {
-        lock.unlock();
-        detail::throw_cancelled();
-    }
     // Who unlocks makes us the owner.
     detail::waiter waiter;
     waiter.tag = self;
-    auto const cause = waiting_.wait(waiter, lock, {.operation = "mutex", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, waiter, lock, {.operation = "mutex", .object = this}, deadline);
 }
 
 bool mutex::try_lock_until(time_point deadline) {

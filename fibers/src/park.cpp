@@ -3,7 +3,7 @@
 
 #include <weft/detail/call_counts.hpp>
 #include <weft/detail/interrupt.hpp>
-#include <weft/detail/own_wait.hpp>
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
 #include <weft/this_fiber.hpp>

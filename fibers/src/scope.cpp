@@ -3,7 +3,7 @@
 #include <mutex>
 #include <utility>
 
-#include <weft/detail/own_wait.hpp>
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/scope.hpp>
 

@@ -83,7 +83,7 @@ select_case& find_earliest(std::span<select_case*> cases) noexcept {
 } // namespace
 
 select_case const* select(std::span<select_case*> cases, std::span<biased_lock*> locks) {
-    auto const cancels = begin_own_wait();
+    throw_if_cancelled();
     claimed_waiters woken;
     all_locks all(cases, locks);
     if (select_case const* const done = do_any(cases, woken)) {
@@ -108,8 +108,8 @@ select_case const* select(std::span<select_case*> cases, std::span<biased_lock*>
     if (by_default != nullptr)
         return by_default;
 
-    auto const cause =
-        cases[0]->place.wait({.operation = "select", .by_fibers = true}, earliest.deadline(), cancels);
+    auto const cause = cases[0]->place.wait({.operation = "select", .by_fibers = true}, earliest.deadline(),
+                                            own_cancellation());
     all.lock();
     for (select_case* const each : cases)
         each->withdraw();

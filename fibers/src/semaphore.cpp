@@ -14,7 +14,7 @@ semaphore::semaphore(char const* kind, std::ptrdiff_t permits, char const* name)
 }
 
 bool semaphore::try_acquire_until(time_point deadline) {
-    auto const cancels = detail::begin_own_wait();
+    detail::throw_if_cancelled();
     std::unique_lock lock(lock_);
     if (permits_ > 0) {
         --permits_;
@@ -22,10 +22,7 @@ bool semaphore::try_acquire_until(time_point deadline) {
         return true;
     }
     // A waker that finds us hands over its permit: it never shows in permits_.
-    auto const cause = waiting_.wait(lock, {.operation = "semaphore", .object = this}, deadline, cancels);
-    if (cause == detail::wake_cause::cancelled)
-        detail::throw_cancelled();
-    return cause == detail::wake_cause::notified;
+    return detail::own_wait(waiting_, lock, {.operation = "semaphore", .object = this}, deadline);
 }
 
 void semaphore::acquire() { static_cast<void>(try_acquire_until(never)); }

@@ -2,6 +2,7 @@
 #include <system_error>
 
 #include <weft/detail/lock_owner.hpp>
+#include <weft/detail/misuse.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/waiter.hpp>
 #include <weft/shared_mutex.hpp>
@@ -54,16 +55,10 @@ bool shared_mutex::wait(std::unique_lock<detail::biased_lock>& lock, int writer,
         throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur),
                                 complain("locked again by its writer, ") + detail::describe_owner(writer_));
     }
-    auto const cancels = detail::own_cancellation();
-    if (cancels == detail::cancellation::heeded &&
-        detail::find_cancelled(detail::current_fiber->scope) != nullptr) {
-        lock.unlock();
-        detail::throw_cancelled();
-    }
     detail::waiter self;
     self.tag = writer;
-    auto const cause =
-        waiting_.wait(self, lock, {.operation = "shared_mutex", .object = this}, deadline, cancels);
+    auto const cause = waiting_.wait(self, lock, {.operation = "shared_mutex", .object = this}, deadline,
+                                     detail::own_cancellation());
     if (cause == detail::wake_cause::notified)
         return true; // and let in
     // A writer who gives up may have been all that kept the readers behind it out.

@@ -1,6 +1,7 @@
-#include <limits>
 #include <mutex>
 
+#include <weft/detail/misuse.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/task_group.hpp>
 
 #include "fiber_end.hpp"
@@ -87,7 +88,7 @@ void task_group::child_ended(detail::fiber_core& child) noexcept {
     if (--live_ > 0)
         return;
     lock_.lock();
-    detail::claimed_waiters const all = waiting_.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    detail::claimed_waiters const all = waiting_.claim_all();
     lock_.unlock();
     all.deliver();
 }

@@ -25,9 +25,9 @@ void sleep_until(time_point deadline) {
         std::this_thread::sleep_until(deadline);
         return;
     }
-    auto const cancels = detail::begin_own_wait();
-    if (detail::sleep_until({.operation = "sleep"}, deadline, detail::interruption::none, cancels) ==
-        detail::wake_cause::cancelled)
+    detail::throw_if_cancelled();
+    if (detail::sleep_until({.operation = "sleep"}, deadline, detail::interruption::none,
+                            detail::own_cancellation()) == detail::wake_cause::cancelled)
         detail::throw_cancelled();
 }
 

@@ -1,7 +1,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include <weft/detail/own_wait.hpp>
+#include <weft/detail/misuse.hpp>
 #include <weft/fiber.hpp>
 #include <weft/timer.hpp>
 

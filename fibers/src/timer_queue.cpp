@@ -1,6 +1,7 @@
 #include "timer_queue.hpp"
 
 #include <algorithm>
+
 namespace weft::detail {
 
 void timer_queue::put(std::size_t slot, entry what) noexcept {

@@ -4,14 +4,11 @@
 
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/waiter.hpp>
-#include <weft/gather.hpp>
 #include <weft/wait.hpp>
 
-namespace weft::detail {
+#include "handle_access.hpp"
 
-struct handle_access {
-    static fiber_core& core(fiber_handle const& handle) { return handle.require("wait_any"); }
-};
+namespace weft::detail {
 
 namespace {
 
@@ -20,14 +17,14 @@ class joint_wait {
 public:
     explicit joint_wait(std::span<handle_reference const> handles) {
         for (fiber_handle const& each : handles)
-            fibers_.push_back(&handle_access::core(each));
+            fibers_.push_back(&handle_access::core(each, "wait_any"));
         places_.resize(fibers_.size());
     }
     joint_wait(joint_wait const&) = delete;
     joint_wait& operator=(joint_wait const&) = delete;
     ~joint_wait() = default;
 
-    std::optional<std::size_t> wait(time_point deadline, cancellation cancels) {
+    std::optional<std::size_t> wait(time_point deadline) {
         constexpr wait_reason reason{.operation = "wait_any", .by_fibers = true};
         waiter& whole = places_.front();
         whole.begin();
@@ -37,7 +34,7 @@ public:
             static_cast<void>(whole.take_back(reason));
             return ended;
         }
-        wake_cause const cause = whole.wait(reason, deadline, cancels);
+        wake_cause const cause = whole.wait(reason, deadline, own_cancellation());
         withdraw();
         if (cause == wake_cause::cancelled)
             throw_cancelled();
@@ -76,27 +73,8 @@ private:
 std::optional<std::size_t> wait_any(std::span<handle_reference const> handles, time_point deadline) {
     if (handles.empty())
         throw std::invalid_argument("weft::wait_any: there is no fiber to wait for");
-    auto const cancels = begin_own_wait();
-    return joint_wait(handles).wait(deadline, cancels);
-}
-
-void cancel_others(std::span<handle_reference const> handles, std::size_t but, char const* reason) {
-    for (std::size_t i = 0; i < handles.size(); ++i)
-        if (i != but && !handles[i].get().done())
-            handles[i].get().cancel(reason);
-}
-
-void wait_for_success(std::vector<handle_reference> handles) {
-    auto const all = handles;
-    while (!handles.empty()) {
-        std::size_t const place = *wait_any(handles, never);
-        fiber_core const& ended = handle_access::core(handles[place]);
-        if (ended.end != fiber_end::returned) {
-            cancel_others(all, all.size(), "another one that was gathered with it has failed");
-            std::rethrow_exception(std::exchange(ended.task->failure, nullptr));
-        }
-        handles.erase(handles.begin() + static_cast<std::ptrdiff_t>(place));
-    }
+    throw_if_cancelled();
+    return joint_wait(handles).wait(deadline);
 }
 
 } // namespace weft::detail

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -64,6 +63,28 @@ struct exit_guard {
 };
 
 thread_local exit_guard const at_exit;
+
+// What a former life may have left otherwise, and the new one doesn't set at once. Not what is in use while the fiber rests.
+void begin_life(fiber_core& fiber) noexcept {
+    fiber.saved_errno = 0;
+    fiber.done = false;
+    fiber.end = fiber_end::returned;
+    fiber.detached = false;
+    fiber.stop_requested = false;
+    fiber.idle = false;
+}
+
+// Whoever waits for it in the child of a fork is told that it has ended.
+void vanish(fiber_core& fiber) noexcept {
+    // One for all: nobody will free what lies on those stacks.
+    static std::exception_ptr const failure = std::make_exception_ptr(
+        fiber_cancelled("of the parent", "it is not part of the process that a fork by another fiber made"));
+    fiber.task->failure = failure;
+    fiber.end = fiber_end::cancelled;
+    fiber.done = true;
+    if (fiber.observer != nullptr)
+        fiber.observer->ended(*fiber.observer, fiber);
+}
 
 } // namespace
 
@@ -123,7 +144,6 @@ worker::~worker() {
     this_worker = nullptr;
     timers_.clear(); // those of weft::timer that are left
     part_from_scopes(main_);
-    delete main_.locals;
     scheduler_->retire();
     boost::fibers::use_scheduling_algorithm<boost::fibers::algo::round_robin>();
     release_main_context(main_);
@@ -148,16 +168,6 @@ stack_memory worker::allocate_stack(std::size_t size) {
         guards_stacks_ = true;
     }
     return stacks_->allocate(size);
-}
-
-// What a former life may have left otherwise, and the new one doesn't set at once. Not what is in use while the fiber rests.
-static void begin_life(fiber_core& fiber) noexcept {
-    fiber.saved_errno = 0;
-    fiber.done = false;
-    fiber.end = fiber_end::returned;
-    fiber.detached = false;
-    fiber.stop_requested = false;
-    fiber.idle = false;
 }
 
 fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
@@ -201,7 +211,7 @@ void worker::finish(fiber_core& fiber) noexcept {
     part_from_scopes(fiber);
     fiber.lock.lock();
     fiber.done = true;
-    claimed_waiters const joiners = fiber.joiners.claim(std::numeric_limits<std::ptrdiff_t>::max());
+    claimed_waiters const joiners = fiber.joiners.claim_all();
     done_callback* const callbacks = std::exchange(fiber.callbacks, nullptr);
     bool const unobserved = fiber.detached;
     fiber.lock.unlock();
@@ -426,18 +436,6 @@ void worker::deliver_interrupts() noexcept {
     std::uint8_t const flags = interrupts_.exchange(0, std::memory_order_relaxed);
     if (fiber_core* const fiber = choose_interrupted(flags))
         wake(*fiber, wake_cause::interrupted);
-}
-
-// Whoever waits for it in the child of a fork is told that it has ended.
-static void vanish(fiber_core& fiber) noexcept {
-    // One for all: nobody will free what lies on those stacks.
-    static std::exception_ptr const failure = std::make_exception_ptr(
-        fiber_cancelled("of the parent", "it is not part of the process that a fork by another fiber made"));
-    fiber.task->failure = failure;
-    fiber.end = fiber_end::cancelled;
-    fiber.done = true;
-    if (fiber.observer != nullptr)
-        fiber.observer->ended(*fiber.observer, fiber);
 }
 
 // What the other fibers held, their stacks included, is left as it is: as a thread's memory is, after a fork by another.

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include <weft/detail/own_wait.hpp>
+#include <weft/detail/misuse.hpp>
 
 #include "worker.hpp"
 

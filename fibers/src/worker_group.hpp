@@ -50,8 +50,8 @@ public:
 
     run_options const options;
     std::vector<worker*> workers;
-    std::mutex
-        idle_mutex; // for workers that have nothing to do, while they look at each other; held on no fiber
+    // For workers that have nothing to do, while they look at each other; held on no fiber.
+    std::mutex idle_mutex;
 
 private:
     void stop() noexcept;

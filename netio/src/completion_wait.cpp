@@ -45,7 +45,8 @@ cancellation begin_operation() {
         throw std::logic_error(
             "weft::net::use_fiber: called by a handler of io_context_for_this_worker, on the fiber that would "
             "have to complete the operation; spawn a fiber for it");
-    return begin_own_wait();
+    throw_if_cancelled();
+    return own_cancellation();
 }
 
 } // namespace weft::detail

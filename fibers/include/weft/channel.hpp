@@ -128,7 +128,7 @@ public:
         return try_send(T(value));
     }
     channel_status send_until(T&& value, time_point deadline) {
-        auto const cancels = detail::begin_own_wait();
+        detail::throw_if_cancelled();
         detail::claimed_waiters woken;
         std::unique_lock lock(lock_);
         channel_status const at_once = put(value, woken);
@@ -140,9 +140,9 @@ public:
         claim_peekers(woken);
         detail::waiter self;
         self.payload = std::addressof(value);
-        auto const cause = senders_.wait(self, lock, {.operation = "channel send", .object = this}, deadline,
-                                         cancels, woken);
-        return status_of(cause, self);
+        return status_of(detail::own_wait(senders_, self, lock, {.operation = "channel send", .object = this},
+                                          deadline, woken),
+                         self);
     }
     template <class Rep, class Period>
     channel_status send_for(T&& value, std::chrono::duration<Rep, Period> duration) {
@@ -180,7 +180,7 @@ public:
     // `value` is set on success, and empty otherwise.
     channel_status receive_until(std::optional<T>& value, time_point deadline) {
         value.reset();
-        auto const cancels = detail::begin_own_wait();
+        detail::throw_if_cancelled();
         detail::claimed_waiters woken;
         std::unique_lock lock(lock_);
         channel_status const at_once = take(value, woken);
@@ -191,9 +191,9 @@ public:
         }
         detail::waiter self;
         self.payload = &value;
-        auto const cause =
-            receivers_.wait(self, lock, {.operation = "channel receive", .object = this}, deadline, cancels);
-        return status_of(cause, self);
+        return status_of(detail::own_wait(receivers_, self, lock,
+                                          {.operation = "channel receive", .object = this}, deadline),
+                         self);
     }
     template <class Rep, class Period>
     channel_status receive_for(std::optional<T>& value, std::chrono::duration<Rep, Period> duration) {
@@ -203,7 +203,7 @@ public:
     // Waits for a value and copies it, which stays the next to be received. None: the channel is closed, and empty. The copy is made while
     // the channel is locked.
     std::optional<T> peek() requires std::is_copy_constructible_v<T> {
-        auto const cancels = detail::begin_own_wait();
+        detail::throw_if_cancelled();
         for (;;) {
             std::unique_lock lock(lock_);
             if (count_ > 0)
@@ -212,9 +212,7 @@ public:
                 return *static_cast<T const*>(sender->payload);
             if (closed_)
                 return std::nullopt;
-            if (peekers_.wait(lock, {.operation = "channel peek", .object = this}, never, cancels) ==
-                detail::wake_cause::cancelled)
-                detail::throw_cancelled();
+            detail::own_wait(peekers_, lock, {.operation = "channel peek", .object = this}, never);
         }
     }
 
@@ -303,10 +301,8 @@ private:
         return channel_status::success;
     }
 
-    static channel_status status_of(detail::wake_cause cause, detail::waiter const& self) {
-        if (cause == detail::wake_cause::cancelled)
-            detail::throw_cancelled();
-        if (cause == detail::wake_cause::timed_out)
+    static channel_status status_of(bool woken, detail::waiter const& self) noexcept {
+        if (!woken)
             return channel_status::timed_out;
         return self.tag == by_closing ? channel_status::closed : channel_status::success;
     }

@@ -35,7 +35,7 @@ public:
     }
 
     template <class Lock> std::cv_status wait_until(Lock& lock, time_point deadline) {
-        auto const cancels = detail::begin_own_wait();
+        detail::throw_if_cancelled();
         detail::waiter self;
         enqueue(self);
         try {
@@ -44,7 +44,7 @@ public:
             give_up(self);
             throw;
         }
-        auto const cause = wait_enqueued(self, deadline, cancels);
+        auto const cause = wait_enqueued(self, deadline);
         {
             detail::uncancellable const relocking;
             lock.lock();
@@ -75,9 +75,7 @@ public:
 private:
     void enqueue(detail::waiter& self) noexcept;
     void give_up(detail::waiter& self) noexcept;
-    detail::wake_cause wait_enqueued(detail::waiter& self, time_point deadline,
-                                     detail::cancellation cancels) noexcept;
-    void notify(std::ptrdiff_t most) noexcept;
+    detail::wake_cause wait_enqueued(detail::waiter& self, time_point deadline) noexcept;
 
     detail::biased_lock lock_; // guards waiting_
     detail::wait_list waiting_;

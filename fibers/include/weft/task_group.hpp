@@ -165,7 +165,7 @@ public:
     // while it waits, so is the fiber, and start() throws weft::cancelled when that has ended, or is ready all the same.
     template <class T = void, class F>
     T start(spawn_options const& options, F&& function, source_location site = source_location::current()) {
-        static_cast<void>(detail::begin_own_wait());
+        detail::throw_if_cancelled();
         detail::start_state state;
         std::optional<typename readiness<T>::stored> value;
         auto child = spawn(

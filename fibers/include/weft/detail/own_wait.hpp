@@ -2,9 +2,15 @@
 #pragma once
 
 #include <exception>
+#include <mutex>
 
+#include <weft/clock.hpp>
+#include <weft/detail/biased_lock.hpp>
 #include <weft/detail/fiber_core.hpp>
 #include <weft/detail/scope.hpp>
+#include <weft/detail/wait_list.hpp>
+#include <weft/detail/wait_reason.hpp>
+#include <weft/detail/waiter.hpp>
 
 namespace weft::detail {
 
@@ -17,14 +23,19 @@ inline cancellation own_cancellation() noexcept {
 
 [[noreturn]] void throw_cancelled();
 
-// With what a waiting call of weft's own begins: throws weft::cancelled if the fiber is; else what its waits are to heed.
-inline cancellation begin_own_wait() {
-    cancellation const cancels = own_cancellation();
-    if (cancels == cancellation::heeded && current_fiber->scope != nullptr &&
-        find_cancelled(current_fiber->scope) != nullptr)
+// With what a call of weft's own begins that may wait: throws weft::cancelled if the fiber is, even where it needn't wait.
+inline void throw_if_cancelled() {
+    if (current_fiber != nullptr && current_fiber->scope != nullptr &&
+        find_cancelled(current_fiber->scope) != nullptr && own_cancellation() == cancellation::heeded)
         throw_cancelled();
-    return cancels;
 }
+
+// Waits at the end of `list`, for which `lock` is released: true if woken, false at the deadline. Throws weft::cancelled.
+bool own_wait(wait_list& list, std::unique_lock<biased_lock>& lock, wait_reason reason, time_point deadline);
+
+// The same with a waiter of the caller's. Once the lock is released, `woken` are delivered.
+bool own_wait(wait_list& list, waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
+              time_point deadline, claimed_waiters const& woken = {});
 
 // While it lives, the calling fiber's own calls wait to their end: to put things in order that others rely on.
 class uncancellable {
@@ -40,8 +51,5 @@ public:
             --current_fiber->uncancellable;
     }
 };
-
-// Ends the process with these words: for misuse that can't throw.
-[[noreturn]] void fail_misuse(char const* what) noexcept;
 
 } // namespace weft::detail

@@ -42,6 +42,7 @@ public:
 
     // Takes the first waiters that still wait off the list, as many as there are up to `most`; to be given to deliver().
     [[nodiscard]] claimed_waiters claim(std::ptrdiff_t most) noexcept;
+    [[nodiscard]] claimed_waiters claim_all() noexcept;
 
     // Puts the caller, a fiber or a plain thread, at the end, releases `lock` and waits: notified, timed_out or cancelled. On
     // return the caller is off the list, and `lock` released.
