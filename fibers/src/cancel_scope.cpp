@@ -59,18 +59,18 @@ bool cancel_scope::ends_here() const noexcept {
 namespace this_fiber {
 
 bool is_cancelled() noexcept {
-    if (detail::offloaded_task* const call = detail::current_offload)
-        return call->stop().stop_requested() || call->deadline() <= clock::now();
-    return detail::current_fiber != nullptr &&
-           detail::find_cancelled(detail::current_fiber->scope) != nullptr;
+    if (detail::current_fiber != nullptr)
+        return detail::find_cancelled(detail::current_fiber->scope) != nullptr;
+    detail::offloaded_task* const call = detail::current_offload;
+    return call != nullptr && (call->stop().stop_requested() || call->deadline() <= clock::now());
 }
 
 void check_cancelled() {
     if (!is_cancelled() || std::uncaught_exceptions() != 0)
         return;
-    if (detail::current_offload != nullptr)
-        throw cancelled("the fiber that waits for this call was cancelled");
-    detail::throw_cancelled();
+    if (detail::current_fiber != nullptr)
+        detail::throw_cancelled();
+    throw cancelled("the fiber that waits for this call was cancelled");
 }
 
 } // namespace this_fiber

@@ -64,7 +64,7 @@ offload_pool::~offload_pool() {
 
 namespace detail {
 
-thread_local offloaded_task* current_offload = nullptr;
+__thread offloaded_task* current_offload = nullptr;
 
 offloaded_task::offloaded_task() : deadline_(this_fiber::deadline()) {
     std::string_view const name = this_fiber::name();

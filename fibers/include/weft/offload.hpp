@@ -114,8 +114,8 @@ private:
     std::optional<F> function_;
 };
 
-// The call that this thread makes; null if none.
-extern thread_local offloaded_task* current_offload;
+// The call that this thread makes; null if none. Says nothing of fibers: where no thread is to be had, one of them makes the call.
+extern __thread offloaded_task* current_offload;
 
 // Until it has been made. Throws weft::cancelled, if it was taken back, or abandoned, which empties `task`.
 void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const& options);
