@@ -62,5 +62,6 @@ bool start_helper(pthread_t& thread, void* (*function)(void*), void* argument, s
 }
 
 std::size_t helper_count() noexcept { return helpers.load(std::memory_order_relaxed); }
+void forget_helpers() noexcept { helpers.store(0, std::memory_order_relaxed); }
 
 } // namespace weft::detail

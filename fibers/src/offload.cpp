@@ -36,6 +36,7 @@ std::size_t offloaded_calls() noexcept { return calls_out.load(std::memory_order
 void count_offloaded(int change) noexcept {
     calls_out.fetch_add(static_cast<std::size_t>(change), std::memory_order_acq_rel);
 }
+void forget_offloaded() noexcept { calls_out.store(0, std::memory_order_relaxed); }
 
 bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
     call.fiber = current_fiber;

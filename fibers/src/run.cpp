@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include <weft/detail/helper_thread.hpp>
+#include <weft/detail/offload.hpp>
 #include <weft/run.hpp>
 
 #include "fiber_locals.hpp"
@@ -144,6 +146,8 @@ void watch_forks() {
     static std::once_flag once;
     std::call_once(once, [] {
         ::pthread_atfork(nullptr, nullptr, [] {
+            forget_helpers();
+            forget_offloaded();
             if (this_worker != nullptr && current_fiber != nullptr)
                 this_worker->survive_fork();
         });

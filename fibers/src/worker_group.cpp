@@ -1,5 +1,6 @@
 #include "worker_group.hpp"
 
+#include <memory>
 #include <utility>
 
 #include <weft/detail/misuse.hpp>
@@ -36,6 +37,7 @@ void tell(worker& target, void (worker::*what)() noexcept) noexcept {
 void worker_group::survive_fork(worker& one) noexcept {
     forked_ = true;
     busy_.store(1, std::memory_order_relaxed); // its main, or its one fiber
+    std::construct_at(&idle_mutex);            // another worker may have held it
     for (worker*& each : workers)
         if (each != nullptr && each != &one) {
             each->link()->target = nullptr; // nobody is there to be posted to

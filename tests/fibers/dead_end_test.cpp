@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include <weft/channel.hpp>
 #include <weft/fiber.hpp>
 #include <weft/mutex.hpp>
+#include <weft/offload.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>
@@ -184,4 +186,32 @@ BOOST_AUTO_TEST_CASE(not_if_it_is_switched_off) {
             waiting.join();
         },
         options);
+}
+
+// Threads that help, and the calls that they make, are the parent's.
+BOOST_AUTO_TEST_CASE(found_in_the_child_of_a_fork) {
+    weft::run([] {
+        weft::semaphore begun(0);
+        weft::semaphore never(0, "never");
+        std::atomic<bool> go = false;
+        auto call = weft::spawn([&] {
+            weft::offload([&] {
+                begun.release();
+                go.wait(false);
+            });
+        });
+        begun.acquire();
+        auto const child = support::in_child([&] {
+            try {
+                never.acquire();
+            } catch (weft::cancelled const& end) {
+                return has(end.reason(), "dead end") ? 0 : 1;
+            }
+            return 2;
+        });
+        BOOST_TEST(child.exited(0));
+        go = true;
+        go.notify_one();
+        call.join();
+    });
 }

@@ -16,4 +16,7 @@ bool start_helper(pthread_t& thread, void* (*function)(void*), void* argument, s
 // Those that have not ended.
 std::size_t helper_count() noexcept;
 
+// In the child of a fork, which has none of them.
+void forget_helpers() noexcept;
+
 } // namespace weft::detail

@@ -32,6 +32,7 @@ struct offloaded_call : pool_job {
 // How many calls are out.
 std::size_t offloaded_calls() noexcept;
 void count_offloaded(int change) noexcept; // by who makes them in another way
+void forget_offloaded() noexcept;          // in the child of a fork, where nobody makes them
 
 // On a fiber: returns when `call` has been made. Nothing interrupts the wait, as the call can't be taken back.
 void offload_call(offloaded_call& call, char const* operation) noexcept;
