@@ -93,7 +93,8 @@ std::vector<fiber_core const*> worker::find_dead_end() const {
 void worker::look_for_dead_end() noexcept {
     suspicion_ = std::min(suspicion_ * 2, last_suspicion);
     std::scoped_lock const lock(group_.idle_mutex);
-    if (!everyone_is_idle())
+    // Notified since it awoke: another one may have waited for us to wake one of ours, which we have yet to be told.
+    if (sleeping_.load(std::memory_order_seq_cst) == sleep_state::notified || !everyone_is_idle())
         return;
     auto const waiting = find_dead_end();
     if (!waiting.empty())
