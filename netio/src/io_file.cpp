@@ -90,13 +90,6 @@ std::optional<clock::duration> patience_of_terminal(int fd) noexcept {
     return std::chrono::milliseconds(100) * settings.c_cc[VTIME];
 }
 
-std::size_t sum_of(iovec const* parts, int count) noexcept {
-    std::size_t sum = 0;
-    for (int i = 0; i < count; ++i)
-        sum += parts[i].iov_len;
-    return sum;
-}
-
 // A file's bytes come all that there are; what RWF_NOWAIT has left out is on the disk. `got` > 0, so the parts are there.
 template <class Read>
 ssize_t read_the_rest(io_call const& call, int fd, iovec const* given, int count, ssize_t got,
@@ -124,7 +117,8 @@ ssize_t read(int fd, iovec const* parts, int count) noexcept {
         // Not by recvmsg at first: of no bytes at all readv takes nothing, not even a datagram, and doesn't wait.
         ssize_t const at_once = sys::read_now(fd, parts, count);
         if (at_once > 0)
-            call.note_read(static_cast<std::size_t>(at_once), sum_of(parts, count));
+            call.note_read(static_cast<std::size_t>(at_once),
+                           total_size(parts, static_cast<std::size_t>(count)));
         if (at_once >= 0 || (errno != EAGAIN && errno != EOPNOTSUPP))
             return call.done(at_once);
         msghdr message{};
@@ -185,7 +179,7 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
         std::size_t const sent = at_once > 0 ? static_cast<std::size_t>(at_once) : 0;
         if (sent == 0 && (at_once == 0 || (errno != EAGAIN && errno != EOPNOTSUPP)))
             return call.done(at_once);
-        if (sent > 0 && sent == sum_of(given, count))
+        if (sent > 0 && sent == total_size(given, static_cast<std::size_t>(count)))
             return call.done(at_once);
         parts rest(given, static_cast<std::size_t>(count));
         if (sent > 0 && !rest.advance(sent))

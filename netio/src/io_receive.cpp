@@ -14,13 +14,6 @@
 namespace weft::detail::io {
 namespace {
 
-std::size_t room(msghdr const& message) noexcept {
-    std::size_t sum = 0;
-    for (std::size_t i = 0; i < message.msg_iovlen; ++i)
-        sum += message.msg_iov[i].iov_len;
-    return sum;
-}
-
 // Whether nothing more will come after what is there.
 bool at_end(int fd) noexcept {
     return (sys::events_now(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
@@ -173,7 +166,7 @@ ssize_t receive(int fd, msghdr* message, int flags, time_point limit) noexcept {
         if (n < 0 && errno == EAGAIN)
             continue;
         if (n >= 0) {
-            call.note_read(static_cast<std::size_t>(n), room(*message));
+            call.note_read(static_cast<std::size_t>(n), total_size(message->msg_iov, message->msg_iovlen));
             note_received_descriptors(*message);
         }
         return call.done(n);

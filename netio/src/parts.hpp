@@ -1,4 +1,4 @@
-// parts: the buffers of a vectored call, of which some bytes are done.
+// parts: the buffers of a vectored call, of which some bytes are done; total_size: how many there are.
 #pragma once
 
 #include <sys/uio.h>
@@ -11,13 +11,18 @@
 
 namespace weft::detail {
 
+inline std::size_t total_size(iovec const* parts, std::size_t count) noexcept {
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i)
+        sum += parts[i].iov_len;
+    return sum;
+}
+
 class parts {
 public:
     // What the caller's array describes; it is copied when it first has to change.
-    parts(iovec const* given, std::size_t count) noexcept : first_(given), count_(count) {
-        for (std::size_t i = 0; i < count; ++i)
-            left_ += given[i].iov_len;
-    }
+    parts(iovec const* given, std::size_t count) noexcept
+        : first_(given), count_(count), left_(total_size(given, count)) {}
 
     [[nodiscard]] iovec const* data() const noexcept { return first_; }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
@@ -57,7 +62,7 @@ private:
 
     iovec const* first_;
     std::size_t count_;
-    std::size_t left_ = 0;
+    std::size_t left_;
     bool copied_ = false;
     iovec* own_ = nullptr; // into few_ or many_, once copied
     std::array<iovec, 8> few_;

@@ -13,6 +13,8 @@
 #include <weft/detail/wait_list.hpp>
 #include <weft/testing/memory_stream.hpp>
 
+#include "../parts.hpp"
+
 namespace weft::testing {
 namespace {
 
@@ -87,13 +89,6 @@ struct direction {
     callers readers;
     callers writers;
 };
-
-std::size_t sum_of(iovec const* parts, std::size_t count) noexcept {
-    std::size_t sum = 0;
-    for (std::size_t i = 0; i < count; ++i)
-        sum += parts[i].iov_len;
-    return sum;
-}
 
 // Goes through parts, a stretch at a time.
 class cursor {
@@ -189,7 +184,8 @@ public:
         for (;;) {
             if (!may_go_on(end, mine, error))
                 break;
-            std::size_t const most = mine.told.limit(std::min(sum_of(parts, count), mine.told.most));
+            std::size_t const most =
+                mine.told.limit(std::min(weft::detail::total_size(parts, count), mine.told.most));
             got = std::min(from.bytes.size(), most);
             if (got > 0) {
                 cursor(parts).advance(got, [&](char* to, std::size_t n) { from.bytes.take(to, n); });
@@ -216,7 +212,7 @@ public:
         guard lock(lock_);
         if (!begin_turn(lock, mine, terms, error))
             return 0;
-        std::size_t const wanted = std::min(sum_of(parts, count), mine.told.most);
+        std::size_t const wanted = std::min(weft::detail::total_size(parts, count), mine.told.most);
         std::size_t sent = 0;
         cursor rest(parts);
         while (!(sent > 0 && mine.told.fails_now()) && may_go_on(end, mine, error)) {
@@ -328,26 +324,23 @@ private:
     std::array<bool, 2> closed_{};
 };
 
-std::size_t memory_stream::receive(iovec const* parts, std::size_t count, error_code& error) const noexcept {
+memory_stream::connection* memory_stream::begin_call(std::size_t count, error_code& error) const noexcept {
     error.clear();
     if (count == 0 || cancelled(error))
-        return 0;
-    if (connection_ == nullptr) {
+        return nullptr;
+    if (connection_ == nullptr)
         error = boost::asio::error::bad_descriptor;
-        return 0;
-    }
-    return connection_->receive(number_, parts, count, deadline_, error);
+    return connection_.get();
+}
+
+std::size_t memory_stream::receive(iovec const* parts, std::size_t count, error_code& error) const noexcept {
+    connection* const whole = begin_call(count, error);
+    return whole != nullptr ? whole->receive(number_, parts, count, deadline_, error) : 0;
 }
 
 std::size_t memory_stream::send(iovec const* parts, std::size_t count, error_code& error) const noexcept {
-    error.clear();
-    if (count == 0 || cancelled(error))
-        return 0;
-    if (connection_ == nullptr) {
-        error = boost::asio::error::bad_descriptor;
-        return 0;
-    }
-    return connection_->send(number_, parts, count, deadline_, error);
+    connection* const whole = begin_call(count, error);
+    return whole != nullptr ? whole->send(number_, parts, count, deadline_, error) : 0;
 }
 
 void memory_stream::shutdown(side what, error_code& error) noexcept {

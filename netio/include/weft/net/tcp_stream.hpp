@@ -14,18 +14,17 @@
 #include <utility>
 
 #include <boost/system/error_code.hpp>
-#include <boost/system/system_error.hpp>
 
-#include <weft/cancel_scope.hpp>
 #include <weft/clock.hpp>
-#include <weft/detail/gathered.hpp>
+#include <weft/detail/blocking_stream.hpp>
 #include <weft/net/endpoint.hpp>
 
 namespace weft::net {
 
 using boost::system::error_code;
 
-class tcp_stream {
+// read_some, write_some and expires_after are blocking_stream's.
+class tcp_stream : public weft::detail::blocking_stream<tcp_stream> {
 public:
     enum class side { receive, send, both };
 
@@ -33,8 +32,9 @@ public:
 
     // Takes over a connected socket.
     explicit tcp_stream(int fd) noexcept : fd_(fd) {}
-    tcp_stream(tcp_stream&& other) noexcept
-        : fd_(std::exchange(other.fd_, -1)), deadline_(std::exchange(other.deadline_, never)) {}
+    tcp_stream(tcp_stream&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {
+        deadline_ = std::exchange(other.deadline_, never);
+    }
     tcp_stream& operator=(tcp_stream&& other) noexcept {
         tcp_stream(std::move(other)).swap(*this);
         return *this;
@@ -49,42 +49,6 @@ public:
     // Connects to `remote`, waiting no longer than `deadline` (boost::asio::error::timed_out).
     static tcp_stream connect(endpoint const& remote, time_point deadline = never);
     static tcp_stream connect(endpoint const& remote, time_point deadline, error_code& error) noexcept;
-
-    // Reads what there is, at least one byte, waiting for it if need be. Returns the number of bytes. At the end of the
-    // stream: boost::asio::error::eof. With buffers of no bytes: 0, at once.
-    template <class MutableBufferSequence>
-    std::size_t read_some(MutableBufferSequence const& buffers, error_code& error) noexcept {
-        weft::detail::gathered parts(buffers);
-        return receive(parts.begin(), parts.count(), error);
-    }
-    template <class MutableBufferSequence> std::size_t read_some(MutableBufferSequence const& buffers) {
-        error_code error;
-        std::size_t const count = read_some(buffers, error);
-        check(error, "read");
-        return count;
-    }
-
-    // Writes all of the buffers (of a long sequence, the first 16), waiting as need be. Returns the number of bytes,
-    // fewer if an error came in between. No SIGPIPE: a connection that is gone gives broken_pipe.
-    template <class ConstBufferSequence>
-    std::size_t write_some(ConstBufferSequence const& buffers, error_code& error) noexcept {
-        weft::detail::gathered parts(buffers);
-        return send(parts.begin(), parts.count(), error);
-    }
-    template <class ConstBufferSequence> std::size_t write_some(ConstBufferSequence const& buffers) {
-        error_code error;
-        std::size_t const count = write_some(buffers, error);
-        check(error, "write");
-        return count;
-    }
-
-    // Bounds every later read and write: past `deadline` they fail with boost::asio::error::timed_out. `never` lifts it.
-    void expires_at(time_point deadline) noexcept { deadline_ = deadline; }
-    template <class Rep, class Period>
-    void expires_after(std::chrono::duration<Rep, Period> duration) noexcept {
-        deadline_ = deadline_after(duration);
-    }
-    void expires_never() noexcept { deadline_ = never; }
 
     // shutdown(2): ends one side; the peer, or who waits here, sees the end of the stream.
     void shutdown(side what, error_code& error) noexcept;
@@ -106,17 +70,12 @@ public:
     [[nodiscard]] endpoint local_endpoint() const noexcept;
 
 private:
+    friend weft::detail::blocking_stream<tcp_stream>;
+
     std::size_t receive(iovec* parts, std::size_t count, error_code& error) const noexcept;
     std::size_t send(iovec* parts, std::size_t count, error_code& error) const noexcept;
-    static void check(error_code const& error, char const* what) {
-        if (!error)
-            return;
-        this_fiber::check_cancelled();
-        throw boost::system::system_error(error, what);
-    }
 
     int fd_ = -1;
-    time_point deadline_ = never;
 };
 
 } // namespace weft::net

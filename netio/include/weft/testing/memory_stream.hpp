@@ -21,7 +21,6 @@
 
 #include <sys/uio.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,18 +28,17 @@
 #include <utility>
 
 #include <boost/system/error_code.hpp>
-#include <boost/system/system_error.hpp>
 
-#include <weft/cancel_scope.hpp>
-#include <weft/clock.hpp>
-#include <weft/detail/gathered.hpp>
+#include <weft/detail/blocking_stream.hpp>
 #include <weft/net/tcp_stream.hpp>
 
 namespace weft::testing {
 
 using net::error_code;
 
-class memory_stream {
+// read_some, write_some and expires_after are as tcp_stream's, with these differences: the end comes once all bytes before it are read; what one
+// call writes isn't mixed with another's; fewer bytes are written if limit_writes() says so; a deadline counts for calls that have to wait.
+class memory_stream : public weft::detail::blocking_stream<memory_stream> {
 public:
     using side = net::tcp_stream::side;
 
@@ -50,9 +48,9 @@ public:
     memory_stream() noexcept = default;
 
     memory_stream(memory_stream&& other) noexcept
-        : connection_(std::move(other.connection_)),
-          number_(other.number_),
-          deadline_(std::exchange(other.deadline_, never)) {}
+        : connection_(std::move(other.connection_)), number_(other.number_) {
+        deadline_ = std::exchange(other.deadline_, never);
+    }
     memory_stream& operator=(memory_stream&& other) noexcept {
         memory_stream(std::move(other)).swap(*this);
         return *this;
@@ -64,43 +62,6 @@ public:
         std::swap(number_, other.number_);
         std::swap(deadline_, other.deadline_);
     }
-
-    // Reads what there is, at least one byte, waiting for it if need be. Returns the number of bytes. At the end, once all bytes before it
-    // are read: boost::asio::error::eof. With buffers of no bytes: 0, at once.
-    template <class MutableBufferSequence>
-    std::size_t read_some(MutableBufferSequence const& buffers, error_code& error) noexcept {
-        weft::detail::gathered parts(buffers);
-        return receive(parts.begin(), parts.count(), error);
-    }
-    template <class MutableBufferSequence> std::size_t read_some(MutableBufferSequence const& buffers) {
-        error_code error;
-        std::size_t const count = read_some(buffers, error);
-        check(error, "read");
-        return count;
-    }
-
-    // Writes all of the buffers (of a long sequence, the first 16), waiting for room as need be; what one call writes isn't mixed with
-    // another's. Returns the number of bytes, fewer if limit_writes() or an error came in between. If nobody can read them any more:
-    // boost::asio::error::broken_pipe.
-    template <class ConstBufferSequence>
-    std::size_t write_some(ConstBufferSequence const& buffers, error_code& error) noexcept {
-        weft::detail::gathered parts(buffers);
-        return send(parts.begin(), parts.count(), error);
-    }
-    template <class ConstBufferSequence> std::size_t write_some(ConstBufferSequence const& buffers) {
-        error_code error;
-        std::size_t const count = write_some(buffers, error);
-        check(error, "write");
-        return count;
-    }
-
-    // Bounds every later read and write: if they would have to wait past `deadline`, they fail with boost::asio::error::timed_out.
-    void expires_at(time_point deadline) noexcept { deadline_ = deadline; }
-    template <class Rep, class Period>
-    void expires_after(std::chrono::duration<Rep, Period> duration) noexcept {
-        deadline_ = deadline_after(duration);
-    }
-    void expires_never() noexcept { deadline_ = never; }
 
     // Ends one side, and the waits for it at both ends. send: the other end reads what there is, and then the end. receive: so does this
     // one, and the other's writes fail with broken_pipe.
@@ -141,18 +102,15 @@ private:
         : connection_(std::move(both)), number_(number) {}
     friend std::pair<memory_stream, memory_stream> memory_stream_pair(std::size_t capacity);
 
+    friend weft::detail::blocking_stream<memory_stream>;
+
     std::size_t receive(iovec const* parts, std::size_t count, error_code& error) const noexcept;
     std::size_t send(iovec const* parts, std::size_t count, error_code& error) const noexcept;
-    static void check(error_code const& error, char const* what) {
-        if (!error)
-            return;
-        this_fiber::check_cancelled();
-        throw boost::system::system_error(error, what);
-    }
+    // Its connection, for a call that has something to move; else null, with what became of the call.
+    connection* begin_call(std::size_t count, error_code& error) const noexcept;
 
     std::shared_ptr<connection> connection_; // null: never connected, or moved from
     unsigned number_ = 0;                    // which of its ends this is
-    time_point deadline_ = never;
 };
 
 // The two ends of a new connection. Each direction holds at most `capacity` bytes that are written and not read; std::invalid_argument
