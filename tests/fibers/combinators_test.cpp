@@ -22,29 +22,18 @@
 #include <weft/this_fiber.hpp>
 #include <weft/wait.hpp>
 
+#include "support/sleeper.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr auto long_time = 100h;
+using support::sleeper;
 
 // Returns `value` after that many milliseconds.
 template <class T> auto after(int milliseconds, T value) {
     return [=] {
         weft::this_fiber::sleep_for(std::chrono::milliseconds(milliseconds));
         return value;
-    };
-}
-
-// Sleeps until it is cancelled, and counts that.
-auto sleeper(int& cancelled) {
-    return [&cancelled] {
-        try {
-            weft::this_fiber::sleep_for(long_time);
-        } catch (weft::cancelled const&) {
-            ++cancelled;
-            throw;
-        }
     };
 }
 

@@ -17,17 +17,15 @@
 #include <weft/this_fiber.hpp>
 
 #include "support/memory.hpp"
+#include "support/messages.hpp"
 #include "support/options.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
+using support::says;
 
 constexpr auto long_time = 100s;
-
-bool says(std::exception const& error, char const* what) {
-    return std::string(error.what()).find(what) != std::string::npos;
-}
 
 } // namespace
 
@@ -55,12 +53,10 @@ BOOST_AUTO_TEST_CASE(a_result_is_there_once) {
         auto handle = weft::spawn([] { return 1; });
         auto const id = handle.id();
         handle.get();
-        auto const again = [&](auto const& error) {
-            return says(error, ("the result of fiber " + std::to_string(id) + " was taken before").c_str());
-        };
+        auto const again = says("the result of fiber " + std::to_string(id) + " was taken before");
         BOOST_CHECK_EXCEPTION(handle.get(), std::logic_error, again);
         BOOST_CHECK_EXCEPTION(handle.join(), std::logic_error, again);
-        auto const none = [](auto const& error) { return says(error, "refers to no fiber"); };
+        auto const none = says("refers to no fiber");
         weft::fiber<> empty;
         BOOST_CHECK_EXCEPTION(empty.get(), std::logic_error, none);
         BOOST_CHECK_EXCEPTION(empty.detach(), std::logic_error, none);
@@ -121,9 +117,8 @@ BOOST_AUTO_TEST_CASE(cancel_ends_waits_now_and_later) {
         weft::this_fiber::yield();
         waiting.cancel("enough");
         waiting.cancel("more than enough");
-        BOOST_CHECK_EXCEPTION(waiting.get(), weft::fiber_cancelled, [](auto const& error) {
-            return says(error, "fiber \"waiting\" was cancelled: enough");
-        });
+        BOOST_CHECK_EXCEPTION(waiting.get(), weft::fiber_cancelled,
+                              says("fiber \"waiting\" was cancelled: enough"));
         BOOST_TEST(reason == "enough");
 
         auto early = weft::spawn([&] { nothing.acquire(); }); // cancelled before it runs
@@ -230,6 +225,7 @@ BOOST_AUTO_TEST_CASE(callbacks_run_in_order_when_it_has_ended) {
     weft::run(
         [] {
             std::vector<int> order;
+            weft::semaphore all_called(0);
             auto target = weft::spawn({.name = "target", .stack_size = 0}, [&]() -> int {
                 order.push_back(0);
                 throw std::runtime_error("x");
@@ -241,9 +237,10 @@ BOOST_AUTO_TEST_CASE(callbacks_run_in_order_when_it_has_ended) {
                 BOOST_TEST(weft::this_fiber::name() == "target");
                 weft::this_fiber::sleep_for(1ms); // it may even wait
                 order.push_back(3);
+                all_called.release();
             });
             target.join();
-            weft::this_fiber::sleep_for(5ms);
+            all_called.acquire();
             target.on_done([&](std::exception_ptr const& failure) { order.push_back(failure ? 4 : -4); });
             BOOST_TEST(order == (std::vector<int>{0, 1, 2, 3, 4}), boost::test_tools::per_element());
             BOOST_CHECK_THROW(target.get(), std::runtime_error);

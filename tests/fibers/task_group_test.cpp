@@ -19,29 +19,17 @@
 #include <weft/this_fiber.hpp>
 
 #include "support/memory.hpp"
+#include "support/messages.hpp"
 #include "support/options.hpp"
+#include "support/sleeper.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
+using support::says;
+using support::sleeper;
 
 constexpr auto long_time = 100s;
-
-bool says(std::exception const& error, std::string const& what) {
-    return std::string(error.what()).find(what) != std::string::npos;
-}
-
-// Sleeps until it is cancelled, and says so.
-auto sleeper(int& cancelled) {
-    return [&cancelled] {
-        try {
-            weft::this_fiber::sleep_for(long_time);
-        } catch (weft::cancelled const&) {
-            ++cancelled;
-            throw;
-        }
-    };
-}
 
 } // namespace
 
@@ -115,8 +103,8 @@ BOOST_AUTO_TEST_CASE(the_first_failure_cancels_the_siblings) {
             BOOST_TEST(group.find<std::out_of_range>() != nullptr);
             BOOST_TEST(group.find<std::runtime_error>()->what() == "while cleaning up");
             BOOST_TEST(group.find<std::bad_alloc>() == nullptr);
-            BOOST_TEST(says(group, "2 fibers of a task group failed:"));
-            BOOST_TEST(says(group, "\"unlucky\": far"));
+            BOOST_TEST(says("2 fibers of a task group failed:")(group));
+            BOOST_TEST(says("\"unlucky\": far")(group));
         }
         BOOST_TEST(told);
         BOOST_TEST(cancelled == 2);
@@ -131,7 +119,7 @@ BOOST_AUTO_TEST_CASE(what_leaves_the_body_is_a_failure_of_the_group) {
                                   weft::this_fiber::yield();
                                   throw std::runtime_error("body");
                               }),
-                              weft::exception_group, [](auto const& e) { return says(e, "\"main\": body"); });
+                              weft::exception_group, says("\"main\": body"));
         BOOST_TEST(cancelled == 1);
         // The object alone: the exception goes on, the children are cancelled.
         try {
@@ -302,8 +290,7 @@ BOOST_AUTO_TEST_CASE(a_start_that_fails_is_the_callers_alone) {
         BOOST_CHECK_THROW(group.start([](weft::readiness<>&) { throw std::out_of_range("x"); }),
                           std::out_of_range);
         BOOST_CHECK_EXCEPTION(group.start({.name = "silent", .stack_size = 0}, [](weft::readiness<>&) {}),
-                              std::logic_error,
-                              [](auto const& e) { return says(e, "\"silent\" returned without"); });
+                              std::logic_error, says("\"silent\" returned without"));
         int cancelled = 0;
         BOOST_TEST(!weft::move_on_after(
             1ms, [&] { group.start([&](weft::readiness<>&) { sleeper(cancelled)(); }); }));
