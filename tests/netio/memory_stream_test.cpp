@@ -10,9 +10,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/stream_traits.hpp>
-#include <boost/beast/http.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <weft/cancel_scope.hpp>
@@ -22,6 +20,7 @@
 #include <weft/testing/memory_stream.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "http_exchange.hpp"
 #include "support/options.hpp"
 #include "support/seed.hpp"
 #include "support/sockets.hpp"
@@ -82,28 +81,11 @@ BOOST_AUTO_TEST_CASE(asio_reads_and_writes_whole_messages) {
 }
 
 BOOST_AUTO_TEST_CASE(beasts_synchronous_http_runs_on_it) {
-    namespace http = boost::beast::http;
     weft::run([] {
         auto [client, server] = memory_stream_pair(512);
         client.limit_reads(7);
         server.limit_writes(13);
-        auto handler = weft::spawn([&stream = server] {
-            boost::beast::flat_buffer buffer;
-            http::request<http::string_body> request;
-            http::read(stream, buffer, request);
-            http::response<http::string_body> response{http::status::ok, 11};
-            response.body() = "you sent " + request.body();
-            response.prepare_payload();
-            http::write(stream, response);
-        });
-        http::request<http::string_body> request{http::verb::post, "/", 11};
-        request.body() = std::string(10'000, 'z');
-        request.prepare_payload();
-        http::write(client, request);
-        boost::beast::flat_buffer buffer;
-        http::response<http::string_body> response;
-        http::read(client, buffer, response);
-        BOOST_TEST(response.body().size() == 10'009U);
+        exchange_http(client, server, 10'000);
     });
 }
 

@@ -7,9 +7,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/stream_traits.hpp>
-#include <boost/beast/http.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <weft/fiber.hpp>
@@ -18,6 +16,7 @@
 #include <weft/run.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "http_exchange.hpp"
 #include "support/sockets.hpp"
 
 namespace {
@@ -145,25 +144,8 @@ BOOST_AUTO_TEST_CASE(a_plain_thread_is_told) {
 }
 
 BOOST_AUTO_TEST_CASE(beasts_synchronous_http_runs_on_it) {
-    namespace http = boost::beast::http;
     weft::run([] {
         auto [client, server] = stream_pair();
-        auto handler = weft::spawn([&stream = server] {
-            boost::beast::flat_buffer buffer;
-            http::request<http::string_body> request;
-            http::read(stream, buffer, request);
-            http::response<http::string_body> response{http::status::ok, 11};
-            response.body() = "you sent " + request.body();
-            response.prepare_payload();
-            http::write(stream, response);
-        });
-        http::request<http::string_body> request{http::verb::post, "/", 11};
-        request.body() = std::string(100'000, 'z');
-        request.prepare_payload();
-        http::write(client, request);
-        boost::beast::flat_buffer buffer;
-        http::response<http::string_body> response;
-        http::read(client, buffer, response);
-        BOOST_TEST(response.body().size() == 100'009U);
+        exchange_http(client, server, 100'000);
     });
 }
