@@ -47,7 +47,7 @@ bool barrier::wait_until(arrival_token&& token, time_point deadline) {
     std::unique_lock lock(lock_);
     if (phase_ != token.phase_)
         return true;
-    return detail::own_wait(waiting_, lock, {.operation = "barrier", .object = this}, deadline);
+    return detail::own_wait(waiting_, lock, {"barrier", *this}, deadline);
 }
 
 } // namespace weft

@@ -45,7 +45,7 @@ bool channel_base::join_until(time_point deadline) {
     std::unique_lock lock(lock_);
     if (unfinished_ == 0)
         return true;
-    return own_wait(joiners_, lock, {.operation = "channel join", .object = this}, deadline);
+    return own_wait(joiners_, lock, {"channel join", *this}, deadline);
 }
 
 } // namespace weft::detail

@@ -30,12 +30,11 @@ void condition_variable::give_up(detail::waiter& self) noexcept {
     std::unique_lock lock(lock_);
     waiting_.erase(self);
     lock.unlock();
-    static_cast<void>(self.take_back({.operation = "condition_variable", .object = this}));
+    static_cast<void>(self.take_back({"condition_variable", *this}));
 }
 
 detail::wake_cause condition_variable::wait_enqueued(detail::waiter& self, time_point deadline) noexcept {
-    auto const cause =
-        self.wait({.operation = "condition_variable", .object = this}, deadline, detail::own_cancellation());
+    auto const cause = self.wait({"condition_variable", *this}, deadline, detail::own_cancellation());
     if (cause != detail::wake_cause::notified) {
         std::scoped_lock const lock(lock_);
         waiting_.erase(self);

@@ -33,18 +33,18 @@ public:
 
     [[nodiscard]] std::string describe_wait(fiber_core const& fiber) const {
         wait_reason const& reason = fiber.reason;
-        if (reason.fiber != nullptr)
-            return "the end of " + describe(*reason.fiber);
-        std::string text = reason.operation;
-        if (reason.object != nullptr) {
-            std::string const object = reason.object->describe();
+        if (reason.fiber() != nullptr)
+            return "the end of " + describe(*reason.fiber());
+        std::string text = reason.operation();
+        if (reason.object() != nullptr) {
+            std::string const object = reason.object()->describe();
             text = object.starts_with(text) ? object : text + " on " + object;
             if (fiber_core const* const holder = awaited(fiber))
                 text += std::string(", held by \"") + holder->name + "\"";
-            else if (int const unknown = reason.object->holder())
+            else if (int const unknown = reason.object()->holder())
                 text += ", held by " + describe_owner(unknown);
-        } else if (reason.subject != -1) {
-            text += " (" + std::to_string(reason.subject) + ")";
+        } else if (reason.subject() != -1) {
+            text += " (" + std::to_string(reason.subject()) + ")";
         }
         return text;
     }
@@ -65,9 +65,10 @@ public:
 private:
     // The fiber that must act for this one to go on; null if that isn't known, or is none of them.
     [[nodiscard]] fiber_core const* awaited(fiber_core const& fiber) const {
-        if (fiber.reason.fiber != nullptr || fiber.reason.object == nullptr)
-            return fiber.reason.fiber;
-        auto const holder = owners_.find(fiber.reason.object->holder());
+        wait_reason const& reason = fiber.reason;
+        if (reason.object() == nullptr)
+            return reason.fiber();
+        auto const holder = owners_.find(reason.object()->holder());
         return holder != owners_.end() ? holder->second : nullptr;
     }
 

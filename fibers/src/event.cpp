@@ -28,7 +28,7 @@ bool event::wait_until(time_point deadline) {
     std::unique_lock lock(lock_);
     if (set_)
         return true;
-    return detail::own_wait(waiting_, lock, {.operation = "event", .object = this}, deadline);
+    return detail::own_wait(waiting_, lock, {"event", *this}, deadline);
 }
 
 } // namespace weft

@@ -21,7 +21,7 @@ detail::wake_cause wait_for_end(fiber_core& fiber, time_point deadline, detail::
     std::unique_lock lock(fiber.lock);
     if (fiber.done)
         return detail::wake_cause::notified;
-    return fiber.joiners.wait(lock, {.operation = "join", .fiber = &fiber}, deadline, cancels);
+    return fiber.joiners.wait(lock, {"join", fiber}, deadline, cancels);
 }
 
 } // namespace

@@ -35,7 +35,7 @@ bool latch::wait_until(time_point deadline) {
     std::unique_lock lock(lock_);
     if (count_ == 0)
         return true;
-    return detail::own_wait(waiting_, lock, {.operation = "latch", .object = this}, deadline);
+    return detail::own_wait(waiting_, lock, {"latch", *this}, deadline);
 }
 
 } // namespace weft

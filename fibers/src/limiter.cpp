@@ -61,7 +61,7 @@ bool limiter::try_acquire_until(time_point deadline) {
         return true;
     detail::waiter waiter;
     waiter.tag = self;
-    return detail::own_wait(waiting_, waiter, lock, {.operation = "limiter", .object = this}, deadline);
+    return detail::own_wait(waiting_, waiter, lock, {"limiter", *this}, deadline);
 }
 
 void limiter::release() {

@@ -29,7 +29,7 @@ bool mutex::lock_slowly(int self, time_point deadline) {
     // Who unlocks makes us the owner.
     detail::waiter waiter;
     waiter.tag = self;
-    return detail::own_wait(waiting_, waiter, lock, {.operation = "mutex", .object = this}, deadline);
+    return detail::own_wait(waiting_, waiter, lock, {"mutex", *this}, deadline);
 }
 
 bool mutex::try_lock_until(time_point deadline) {

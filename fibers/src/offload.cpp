@@ -51,7 +51,7 @@ bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
         return false;
     }
     ++thread_counts.offloaded;
-    park({.operation = operation}, never);
+    park({operation}, never);
     return true;
 }
 
@@ -62,7 +62,7 @@ void offload_call(offloaded_call& call, char const* operation) noexcept {
     begin_park(*current_fiber);
     calls_out.fetch_add(1, std::memory_order_relaxed);
     pool().submit(call);
-    park({.operation = operation}, never);
+    park({operation}, never);
 }
 
 } // namespace weft::detail

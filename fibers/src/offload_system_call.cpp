@@ -65,7 +65,7 @@ void wait_for_the_end(offloaded_call_state const& call, char const* operation) n
     while (!call.ended.load(std::memory_order_acquire)) {
         begin_park(*call.fiber);
         if (!call.ended.load(std::memory_order_acquire) || !cancel_park(*call.fiber))
-            park({.operation = operation}, never);
+            park({operation}, never);
     }
 }
 
@@ -78,7 +78,7 @@ long offload_system_call(char const* operation, long number, std::array<long, 4>
     if (!start_helper(thread, make_call, &call, thread_stack) && cancel_park(*call.fiber))
         return system_call(number, arguments[0], arguments[1], arguments[2], arguments[3]);
     ++thread_counts.offloaded;
-    wake_cause const cause = park({.operation = operation}, never, interruption::unless_restarted);
+    wake_cause const cause = park({operation}, never, interruption::unless_restarted);
     if (cause != wake_cause::notified)
         ::pthread_cancel(thread);
     wait_for_the_end(call, operation);

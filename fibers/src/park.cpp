@@ -76,13 +76,13 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
                 cancellation cancels) noexcept {
     fiber_core& self = *current_fiber;
     if (self.no_switch != nullptr) [[unlikely]]
-        refuse_switch(reason.operation, reason.subject);
+        refuse_switch(reason.operation(), reason.subject());
     self.reason = reason;
     self.interruptible = interruptible;
     self.cancels = interruptible != interruption::none ? cancellation::heeded : cancels;
     self.call_deadline = deadline;
     if (auto* const hook = park_hook.load(std::memory_order_relaxed)) [[unlikely]]
-        hook(reason.operation);
+        hook(reason.operation());
     bool const in_scope = self.cancels == cancellation::heeded && self.scope != nullptr;
     if (in_scope) {
         if (find_cancelled(self.scope) != nullptr && cancel_park(self))

@@ -108,8 +108,7 @@ select_case const* select(std::span<select_case*> cases, std::span<biased_lock*>
     if (by_default != nullptr)
         return by_default;
 
-    auto const cause = cases[0]->place.wait({.operation = "select", .by_fibers = true}, earliest.deadline(),
-                                            own_cancellation());
+    auto const cause = cases[0]->place.wait({"select", by_fibers}, earliest.deadline(), own_cancellation());
     all.lock();
     for (select_case* const each : cases)
         each->withdraw();

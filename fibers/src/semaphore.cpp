@@ -22,7 +22,7 @@ bool semaphore::try_acquire_until(time_point deadline) {
         return true;
     }
     // A waker that finds us hands over its permit: it never shows in permits_.
-    return detail::own_wait(waiting_, lock, {.operation = "semaphore", .object = this}, deadline);
+    return detail::own_wait(waiting_, lock, {"semaphore", *this}, deadline);
 }
 
 void semaphore::acquire() { static_cast<void>(try_acquire_until(never)); }

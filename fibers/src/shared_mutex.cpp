@@ -57,8 +57,8 @@ bool shared_mutex::wait(std::unique_lock<detail::biased_lock>& lock, int writer,
     }
     detail::waiter self;
     self.tag = writer;
-    auto const cause = waiting_.wait(self, lock, {.operation = "shared_mutex", .object = this}, deadline,
-                                     detail::own_cancellation());
+    auto const cause =
+        waiting_.wait(self, lock, {"shared_mutex", *this}, deadline, detail::own_cancellation());
     if (cause == detail::wake_cause::notified)
         return true; // and let in
     // A writer who gives up may have been all that kept the readers behind it out.

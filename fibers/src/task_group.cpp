@@ -22,8 +22,8 @@ void start_state::end() noexcept {
 
 bool start_state::wait(cancellation cancels) noexcept {
     std::unique_lock guard(lock);
-    return over || waiting.wait(guard, {.operation = "start of a task", .by_fibers = true}, never, cancels) ==
-                       wake_cause::notified;
+    return over ||
+           waiting.wait(guard, {"start of a task", by_fibers}, never, cancels) == wake_cause::notified;
 }
 
 void throw_reported_twice() {
@@ -97,7 +97,7 @@ detail::wake_cause task_group::wait_for_all(detail::cancellation cancels) noexce
     while (live_ > 0) {
         std::unique_lock lock(lock_);
         auto const cause =
-            waiting_.wait(lock, {.operation = "end of a task group", .by_fibers = true}, never, cancels);
+            waiting_.wait(lock, {"end of a task group", weft::detail::by_fibers}, never, cancels);
         if (cause != detail::wake_cause::notified)
             return cause;
     }

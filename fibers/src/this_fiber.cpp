@@ -26,8 +26,8 @@ void sleep_until(time_point deadline) {
         return;
     }
     detail::throw_if_cancelled();
-    if (detail::sleep_until({.operation = "sleep"}, deadline, detail::interruption::none,
-                            detail::own_cancellation()) == detail::wake_cause::cancelled)
+    if (detail::sleep_until({"sleep"}, deadline, detail::interruption::none, detail::own_cancellation()) ==
+        detail::wake_cause::cancelled)
         detail::throw_cancelled();
 }
 

@@ -25,7 +25,7 @@ public:
     ~joint_wait() = default;
 
     std::optional<std::size_t> wait(time_point deadline) {
-        constexpr wait_reason reason{.operation = "wait_any", .by_fibers = true};
+        constexpr wait_reason reason{"wait_any", by_fibers};
         waiter& whole = places_.front();
         whole.begin();
         auto const ended = enqueue(whole);

@@ -301,7 +301,7 @@ void worker::end_contexts() noexcept {
 void worker::serve() noexcept {
     serving_ = true;
     while (!stopping_ || live_ + daemons_ > 0)
-        sleep_until({.operation = "until every fiber has ended"}, never);
+        sleep_until({"until every fiber has ended"}, never);
     end_contexts();
     // Ended fibers are freed by the dispatcher.
     while (contexts_ > 0)

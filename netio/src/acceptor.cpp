@@ -190,9 +190,8 @@ bool acceptor::recover(int error) noexcept {
     case accept_action::back_off:
         if (policy_.shortage_begins() && options_.on_shortage)
             options_.on_shortage(error_code(error, boost::system::system_category()), policy_.pause());
-        weft::detail::sleep_until({.operation = "accept, backing off", .subject = fd_},
-                                  deadline_after(policy_.pause()), weft::detail::interruption::none,
-                                  weft::detail::cancellation::heeded);
+        weft::detail::sleep_until({"accept, backing off", fd_}, deadline_after(policy_.pause()),
+                                  weft::detail::interruption::none, weft::detail::cancellation::heeded);
         return true;
     case accept_action::stop: break;
     }

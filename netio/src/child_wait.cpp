@@ -133,8 +133,8 @@ constexpr auto soon = std::chrono::milliseconds(5);
 
 // False with EINTR.
 bool park_until(time_point deadline, id_t id) noexcept {
-    int const error = ended_by(park({.operation = "wait", .subject = static_cast<std::intptr_t>(id)},
-                                    deadline, interruption::unless_restarted));
+    int const error =
+        ended_by(park({"wait", static_cast<std::intptr_t>(id)}, deadline, interruption::unless_restarted));
     if (error != 0)
         errno = error;
     return error == 0;

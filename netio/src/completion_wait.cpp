@@ -31,7 +31,7 @@ bool completion_wait::wait(char const* operation, cancellation cancels) noexcept
     self.begin();
     waiting_ = &self;
     lock.unlock();
-    self.wait({.operation = operation}, never, cancels);
+    self.wait({operation}, never, cancels);
     lock.lock();
     waiting_ = nullptr;
     return references_ == 0;

@@ -84,7 +84,7 @@ bool delay(int fd, fault_verdict const& verdict) noexcept {
     for (unsigned i = 0; i < verdict.turns; ++i)
         yield();
     if (verdict.pause.count() > 0)
-        sleep_until({.operation = "injected delay", .subject = fd}, deadline_after(verdict.pause));
+        sleep_until({"injected delay", fd}, deadline_after(verdict.pause));
     return entry == nullptr || entry->generation.load() == generation;
 }
 

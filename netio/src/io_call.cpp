@@ -130,7 +130,7 @@ bool io_call::wait(std::uint32_t events, char const* operation) noexcept {
         return false;
     }
     auto const interruptible = ended_by_any_handler_ ? interruption::always : interruption::unless_restarted;
-    wake_cause const cause = park({.operation = operation, .subject = fd_}, deadline_, interruptible);
+    wake_cause const cause = park({operation, fd_}, deadline_, interruptible);
     if (waiter.linked)
         seen->unlink(waiter);
     if (ended()) {

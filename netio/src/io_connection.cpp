@@ -85,8 +85,8 @@ int connect_when_room(io_call const& call, int fd, sockaddr const* address, sock
             errno = EAGAIN;
             return -1;
         }
-        int const error = ended_by(sleep_until({.operation = "connect", .subject = fd},
-                                               std::min(deadline_after(pause), limit), interruptible));
+        int const error =
+            ended_by(sleep_until({"connect", fd}, std::min(deadline_after(pause), limit), interruptible));
         if (error != 0) {
             errno = error;
             return -1;

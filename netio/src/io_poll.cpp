@@ -176,8 +176,7 @@ int wait_for_any(std::size_t count, wait_limit const& limit, char const* operati
             return finish(found);
         if (handled_signals != limit.signals)
             return ended(EINTR);
-        switch (waiting.park_until({.operation = operation, .subject = static_cast<std::intptr_t>(count)},
-                                   deadline)) {
+        switch (waiting.park_until({operation, static_cast<std::intptr_t>(count)}, deadline)) {
         case wake_cause::timed_out: return look(false);
         case wake_cause::interrupted: return ended(EINTR);
         case wake_cause::cancelled: return ended(ECANCELED);

@@ -87,8 +87,7 @@ void run(std::unique_ptr<worker_context> self) {
 
 // Waits for the end of all other fibers on the runner's behalf.
 void wait_for_end(worker_context& self) {
-    sleep_until({.operation = "until every other fiber has ended"}, never, interruption::none,
-                cancellation::heeded);
+    sleep_until({"until every other fiber has ended"}, never, interruption::none, cancellation::heeded);
     self.ending = true;
     self.type->let_end(self.context);
 }

@@ -140,8 +140,7 @@ public:
         claim_peekers(woken);
         detail::waiter self;
         self.payload = std::addressof(value);
-        return status_of(detail::own_wait(senders_, self, lock, {.operation = "channel send", .object = this},
-                                          deadline, woken),
+        return status_of(detail::own_wait(senders_, self, lock, {"channel send", *this}, deadline, woken),
                          self);
     }
     template <class Rep, class Period>
@@ -191,8 +190,7 @@ public:
         }
         detail::waiter self;
         self.payload = &value;
-        return status_of(detail::own_wait(receivers_, self, lock,
-                                          {.operation = "channel receive", .object = this}, deadline),
+        return status_of(detail::own_wait(receivers_, self, lock, {"channel receive", *this}, deadline),
                          self);
     }
     template <class Rep, class Period>
@@ -212,7 +210,7 @@ public:
                 return *static_cast<T const*>(sender->payload);
             if (closed_)
                 return std::nullopt;
-            detail::own_wait(peekers_, lock, {.operation = "channel peek", .object = this}, never);
+            detail::own_wait(peekers_, lock, {"channel peek", *this}, never);
         }
     }
 

@@ -94,7 +94,7 @@ public:
             return error;
         }
         unlocked_ = true;
-        auto const cause = self_.wait_cancellable({.operation = "pthread_cond_wait", .by_fibers = true},
+        auto const cause = self_.wait_cancellable({"pthread_cond_wait", weft::detail::by_fibers},
                                                   limit.deadline(), weft::detail::interruption::none);
         if (cause == wake_cause::timed_out)
             withdraw();
@@ -118,7 +118,7 @@ private:
     void withdraw_unnoticed() noexcept {
         if (withdraw())
             return;
-        self_.wait({.operation = "pthread_cond_wait"}, weft::never);
+        self_.wait({"pthread_cond_wait"}, weft::never);
         wake(condition_, 1);
     }
 
@@ -150,7 +150,7 @@ int wait_a_little(pthread_mutex_t& mutex, lock_time const& limit) noexcept {
     if (int const error = weft::detail::unlock_any_mutex(mutex))
         return error;
     if (weft::detail::on_fiber())
-        weft::detail::sleep_until({.operation = "pthread_cond_wait"},
+        weft::detail::sleep_until({"pthread_cond_wait"},
                                   std::min(limit.deadline(), weft::deadline_after(little)));
     else
         ::usleep(std::chrono::microseconds(little).count());

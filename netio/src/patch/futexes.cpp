@@ -96,8 +96,7 @@ public:
     }
 
     wake_cause wait(time_point deadline) noexcept {
-        wake_cause const cause =
-            self_.wait_cancellable({.operation = "futex"}, deadline, interruption::unless_restarted);
+        wake_cause const cause = self_.wait_cancellable({"futex"}, deadline, interruption::unless_restarted);
         if (cause != wake_cause::notified)
             lot_guard(word_).erase(self_);
         return cause;

@@ -91,8 +91,7 @@ int lock_again(pthread_mutex_t& mutex) noexcept {
     while (word.exchange(contended, std::memory_order_acquire) != unlocked) {
         if (limit.over())
             return ETIMEDOUT;
-        wait_in_lot(&mutex, word, contended, {.operation = "pthread_mutex_lock", .by_fibers = true},
-                    limit.deadline());
+        wait_in_lot(&mutex, word, contended, {"pthread_mutex_lock", by_fibers}, limit.deadline());
     }
     return 0;
 }

@@ -178,7 +178,7 @@ private:
                     break;
                 lot.enqueue(self);
             }
-            if (self.wait({.operation = "pthread_rwlock", .by_fibers = true}, limit.deadline()) ==
+            if (self.wait({"pthread_rwlock", weft::detail::by_fibers}, limit.deadline()) ==
                 wake_cause::timed_out)
                 lot_guard(&lock).erase(self);
         }

@@ -88,7 +88,7 @@ public:
         if (queued_)
             withdrawn = lot_guard(semaphore_).erase(self_);
         if (queued_ && !withdrawn && unfinished_) // cancelled, but told to try: let somebody else
-            self_.wait({.operation = "sem_wait"}, weft::never);
+            self_.wait({"sem_wait"}, weft::never);
         data_of(semaphore_).fetch_sub(one_waiter, std::memory_order_seq_cst);
         if (queued_ && !withdrawn && unfinished_)
             wake_one(semaphore_);
@@ -106,7 +106,7 @@ public:
 
     wake_cause wait(weft::time_point deadline, interruption interruptible) {
         unfinished_ = true;
-        wake_cause const cause = self_.wait_cancellable({.operation = "sem_wait"}, deadline, interruptible);
+        wake_cause const cause = self_.wait_cancellable({"sem_wait"}, deadline, interruptible);
         unfinished_ = false;
         return cause;
     }

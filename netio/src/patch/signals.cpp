@@ -187,8 +187,8 @@ int wait_for_handler(char const* operation, sigset_t const* mask) noexcept {
     scoped_signal_mask const scope(mask);
     int error = 0;
     while (handled_signals == seen && error == 0)
-        error = weft::detail::ended_by(
-            weft::detail::sleep_until({.operation = operation}, weft::never, interruption::always));
+        error =
+            weft::detail::ended_by(weft::detail::sleep_until({operation}, weft::never, interruption::always));
     errno = error != 0 ? error : EINTR;
     return -1;
 }

@@ -71,7 +71,7 @@ public:
                 }
                 lot.enqueue(self);
             }
-            self.wait({.operation = "stdio"}, weft::never);
+            self.wait({"stdio"}, weft::never);
         }
     }
     stream_turn(stream_turn const&) = delete;

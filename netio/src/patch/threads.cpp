@@ -80,7 +80,7 @@ int wait_at(pthread_barrier_t* barrier) noexcept {
         lot_waiter self(barrier);
         lot.enqueue(self);
         lot.unlock();
-        self.wait({.operation = "pthread_barrier_wait", .by_fibers = true}, weft::never);
+        self.wait({"pthread_barrier_wait", weft::detail::by_fibers}, weft::never);
         return 0;
     }
     words.arrived = 0;
@@ -160,7 +160,7 @@ int run_once(int* control, void (*function)()) {
             attempt.succeed();
             return 0;
         }
-        weft::detail::wait_in_lot(control, word, mine, {.operation = "pthread_once", .by_fibers = true});
+        weft::detail::wait_in_lot(control, word, mine, {"pthread_once", weft::detail::by_fibers});
         arguments.restore();
     }
 }
@@ -185,7 +185,7 @@ int acquire_guard(std::uint64_t* guard) noexcept {
         if ((seen & initialized) != 0)
             return 0;
         weft::detail::wait_in_lot(guard, word, initializing,
-                                  {.operation = "static initialization", .by_fibers = true});
+                                  {"static initialization", weft::detail::by_fibers});
     }
 }
 

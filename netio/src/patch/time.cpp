@@ -32,7 +32,7 @@ constexpr libc_function<"sched_yield", int()> libc_sched_yield;
 // 0, or EINTR or ECANCELED if a handler or the fiber's cancellation has ended it before `deadline`.
 int sleep_until(weft::time_point deadline, char const* operation) noexcept {
     return weft::detail::ended_by(
-        weft::detail::sleep_until({.operation = operation}, deadline, weft::detail::interruption::always));
+        weft::detail::sleep_until({operation}, deadline, weft::detail::interruption::always));
 }
 
 // What is left of a sleep; rounded up, so that who sleeps it, too, sleeps long enough.

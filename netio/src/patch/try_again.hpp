@@ -33,8 +33,8 @@ int try_again(char const* operation, lock_time const& limit, interruption interr
             return ETIMEDOUT;
         if (interruptible == interruption::always && handled_signals != signals)
             return EINTR; // it ran during an attempt, which is none of its business to end
-        int const error = ended_by(sleep_until(
-            {.operation = operation}, std::min(limit.deadline(), deadline_after(pause)), interruptible));
+        int const error = ended_by(
+            sleep_until({operation}, std::min(limit.deadline(), deadline_after(pause)), interruptible));
         if (error != 0)
             return error;
         pause = std::min(pause * 2, longest_pause);

@@ -176,7 +176,7 @@ public:
                         error_code& error) noexcept {
         direction& from = incoming(end);
         callers& mine = from.readers;
-        wait_terms const terms{{.operation = "memory_stream, read", .by_fibers = true}, deadline};
+        wait_terms const terms{{"memory_stream, read", weft::detail::by_fibers}, deadline};
         guard lock(lock_);
         if (!begin_turn(lock, mine, terms, error))
             return 0;
@@ -208,7 +208,7 @@ public:
                      error_code& error) noexcept {
         direction& to = outgoing(end);
         callers& mine = to.writers;
-        wait_terms const terms{{.operation = "memory_stream, write", .by_fibers = true}, deadline};
+        wait_terms const terms{{"memory_stream, write", weft::detail::by_fibers}, deadline};
         guard lock(lock_);
         if (!begin_turn(lock, mine, terms, error))
             return 0;
