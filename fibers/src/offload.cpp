@@ -21,7 +21,13 @@ void make_and_wake(pool_job& job) noexcept {
     fiber_core& fiber = *call.fiber; // `call` is gone when the fiber runs
     call.function(call);
     wake(fiber, wake_cause::notified);
-    calls_out.fetch_sub(1, std::memory_order_release);
+}
+
+// Who waits for a call says when it is over, so that it counts as long as the fiber may have to be woken by it.
+void wait_for(char const* operation) noexcept {
+    ++thread_counts.offloaded;
+    park({operation}, never);
+    calls_out.fetch_sub(1, std::memory_order_relaxed);
 }
 
 thread_pool& pool() {
@@ -50,19 +56,17 @@ bool offload_call_alone(offloaded_call& call, char const* operation) noexcept {
         calls_out.fetch_sub(1, std::memory_order_relaxed);
         return false;
     }
-    ++thread_counts.offloaded;
-    park({operation}, never);
+    wait_for(operation);
     return true;
 }
 
 void offload_call(offloaded_call& call, char const* operation) noexcept {
-    ++thread_counts.offloaded;
     call.fiber = current_fiber;
     call.make = make_and_wake;
     begin_park(*current_fiber);
     calls_out.fetch_add(1, std::memory_order_relaxed);
     pool().submit(call);
-    park({operation}, never);
+    wait_for(operation);
 }
 
 } // namespace weft::detail

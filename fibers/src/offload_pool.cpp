@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <mutex>
 #include <stdexcept>
 
 #include <weft/cancel_scope.hpp>
@@ -10,6 +11,7 @@
 #include <weft/this_fiber.hpp>
 
 #include "thread_pool.hpp"
+#include "worker.hpp"
 
 namespace weft {
 
@@ -76,13 +78,19 @@ void offloaded_task::make_on_thread() noexcept {
     call();
     current_offload = nullptr;
     semaphore& places = *places_;
-    bool const abandoned = stage_.exchange(stage::ended, std::memory_order_acq_rel) == stage::abandoned;
-    if (abandoned)
-        delete this;
-    places.release();
-    if (!abandoned)
+    if (stage_.exchange(stage::ended, std::memory_order_acq_rel) != stage::abandoned) {
+        places.release();
         ended_.set(); // and it is gone
+        return;
+    }
+    std::shared_ptr<worker_link> const abandoner = std::move(abandoner_);
+    delete this;
+    places.release();
     count_offloaded(-1);
+    // Virtual time has stood still for this call; where all wait for time to pass, nothing else would tell them.
+    std::scoped_lock const lock(abandoner->lock);
+    if (abandoner->target != nullptr)
+        abandoner->target->notify();
 }
 
 void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const& options) {
@@ -100,6 +108,7 @@ void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const
     pool.threads.submit(*task);
     try {
         task->ended_.wait();
+        count_offloaded(-1);
         return;
     } catch (cancelled const&) {
         if (pool.threads.withdraw(*task)) {
@@ -109,6 +118,7 @@ void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const
         }
         task->stop().request_stop();
         if (options.abandon_on_cancel) {
+            task->abandoner_ = this_worker->link();
             auto awaited = offloaded_task::stage::awaited;
             if (task->stage_.compare_exchange_strong(awaited, offloaded_task::stage::abandoned,
                                                      std::memory_order_acq_rel)) {
@@ -119,6 +129,7 @@ void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const
     }
     uncancellable const waiting;
     task->ended_.wait();
+    count_offloaded(-1);
 }
 
 } // namespace detail

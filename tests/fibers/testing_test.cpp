@@ -1,6 +1,8 @@
 // The testing kit: virtual time, random order, turns, and regions without a switch.
 #include <chrono>
 #include <csignal>
+#include <future>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -12,6 +14,7 @@
 #include <weft/cancel_scope.hpp>
 #include <weft/fiber.hpp>
 #include <weft/mutex.hpp>
+#include <weft/offload.hpp>
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>
@@ -77,7 +80,7 @@ BOOST_AUTO_TEST_CASE(virtual_time_stands_still_while_fibers_run) {
     });
 }
 
-BOOST_AUTO_TEST_CASE(virtual_time_waits_for_offloaded_work_and_messages) {
+BOOST_AUTO_TEST_CASE(virtual_time_waits_for_messages) {
     virtual_clock const clock;
     weft::run(
         [] {
@@ -90,6 +93,42 @@ BOOST_AUTO_TEST_CASE(virtual_time_waits_for_offloaded_work_and_messages) {
         },
         support::with_workers(2));
     BOOST_TEST((clock.elapsed() == 0s));
+}
+
+BOOST_AUTO_TEST_CASE(virtual_time_waits_for_offloaded_work) {
+    virtual_clock const clock;
+    weft::run([] {
+        for (int i = 0; i < 200; ++i) {
+            BOOST_TEST(weft::offload([] { return 9; }) == 9);
+            weft::this_fiber::sleep_for(1h);
+        }
+    });
+    BOOST_TEST((clock.elapsed() == 200h));
+}
+
+BOOST_AUTO_TEST_CASE(virtual_time_goes_on_when_an_abandoned_call_has_ended) {
+    struct call {
+        weft::semaphore begun{0};
+        std::promise<void> go;
+    };
+    virtual_clock const clock;
+    weft::run([] {
+        for (int i = 0; i < 20; ++i) {
+            auto const shared = std::make_shared<call>();
+            auto caller = weft::spawn([&] {
+                weft::offload({.abandon_on_cancel = true, .pool = nullptr}, [shared] {
+                    shared->begun.release();
+                    shared->go.get_future().wait();
+                });
+            });
+            shared->begun.acquire();
+            caller.cancel();
+            BOOST_TEST(!caller.try_get().has_value());
+            shared->go.set_value();
+            weft::this_fiber::sleep_for(1h);
+        }
+    });
+    BOOST_TEST((clock.elapsed() == 20h));
 }
 
 BOOST_AUTO_TEST_CASE(timers_call_and_are_cancelled) {
@@ -182,6 +221,34 @@ BOOST_AUTO_TEST_CASE(turns_are_taken_in_order) {
             return;
         }
         throw std::runtime_error("a turn was taken twice");
+    });
+}
+
+BOOST_AUTO_TEST_CASE(of_two_that_wait_for_one_turn_one_gets_it) {
+    weft::testing::for_each_schedule(200, [](weft::testing::random& draw) {
+        weft::testing::sequencer turns;
+        auto first = std::make_unique<weft::testing::sequencer::turn>(turns.take(0));
+        int taken = 0;
+        int refused = 0;
+        auto const take = [&] {
+            try {
+                auto const turn = turns.take(1);
+                weft::this_fiber::yield();
+                ++taken;
+            } catch (std::logic_error const&) {
+                ++refused;
+            }
+        };
+        auto one = weft::spawn(take);
+        auto other = weft::spawn(take);
+        for (unsigned i = draw.below(6); i > 0; --i)
+            weft::this_fiber::yield();
+        first.reset();
+        one.join();
+        other.join();
+        static_cast<void>(turns.take(2)); // which is the next
+        if (taken != 1 || refused != 1)
+            throw std::runtime_error("a turn was taken twice");
     });
 }
 

@@ -50,6 +50,8 @@ struct offload_options {
 
 namespace detail {
 
+struct worker_link;
+
 // A call. It is the one's that waits for it, until that one abandons it; then it is the thread's.
 class offloaded_task : public pool_job {
 public:
@@ -75,7 +77,8 @@ private:
 
     std::atomic<stage> stage_{stage::awaited};
     event ended_{"offloaded call"};
-    semaphore* places_ = nullptr; // of which it has one
+    semaphore* places_ = nullptr;            // of which it has one
+    std::shared_ptr<worker_link> abandoner_; // the worker of who has abandoned it
     char name_[fiber_core::name_capacity];
     time_point deadline_;
     std::stop_source stop_;

@@ -41,10 +41,10 @@ public:
     // Waits until turns 0 to `position` - 1 have ended. Throws std::logic_error if that turn has been taken before, and weft::cancelled.
     [[nodiscard]] turn take(std::size_t position) {
         std::unique_lock lock(mutex_);
-        if (position < now_ || (position == now_ && taken_))
+        changed_.wait(lock, [&] { return now_ >= position; });
+        if (now_ != position || taken_)
             throw std::logic_error("weft::testing::sequencer: turn " + std::to_string(position) +
                                    " was taken before");
-        changed_.wait(lock, [&] { return now_ == position; });
         taken_ = true;
         return turn(*this);
     }
