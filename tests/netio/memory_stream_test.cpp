@@ -1,8 +1,10 @@
 // memory_stream under Asio's and Beast's synchronous functions, as tcp_stream is; and what only it can do.
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/error.hpp>
@@ -203,6 +205,23 @@ BOOST_AUTO_TEST_CASE(closing_ends_every_wait) {
         weft::this_fiber::yield();
         { memory_stream const gone = std::move(b); }
         BOOST_TEST(reader.get() == asio::error::eof);
+    });
+}
+
+// The last end takes the connection with it, but not from under those who wait there.
+BOOST_AUTO_TEST_CASE(destroying_both_ends_ends_every_wait) {
+    weft::run([] {
+        auto ends = std::make_unique<std::pair<memory_stream, memory_stream>>(memory_stream_pair(4));
+        ends->first.write_some(asio::buffer("full", 4));
+        std::vector<weft::fiber<error_code>> fibers;
+        for (int i = 0; i < 2; ++i) { // the second of each kind waits for its turn
+            fibers.push_back(weft::spawn([&stream = ends->first] { return read_error(stream); }));
+            fibers.push_back(weft::spawn([&stream = ends->first] { return write_error(stream); }));
+        }
+        weft::this_fiber::yield();
+        ends.reset();
+        for (weft::fiber<error_code>& each : fibers)
+            BOOST_TEST(each.get() == asio::error::bad_descriptor);
     });
 }
 

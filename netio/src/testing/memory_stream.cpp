@@ -324,22 +324,23 @@ private:
     std::array<bool, 2> closed_{};
 };
 
-memory_stream::connection* memory_stream::begin_call(std::size_t count, error_code& error) const noexcept {
+std::shared_ptr<memory_stream::connection> memory_stream::begin_call(std::size_t count,
+                                                                     error_code& error) const noexcept {
     error.clear();
     if (count == 0 || cancelled(error))
         return nullptr;
     if (connection_ == nullptr)
         error = boost::asio::error::bad_descriptor;
-    return connection_.get();
+    return connection_;
 }
 
 std::size_t memory_stream::receive(iovec const* parts, std::size_t count, error_code& error) const noexcept {
-    connection* const whole = begin_call(count, error);
+    auto const whole = begin_call(count, error);
     return whole != nullptr ? whole->receive(number_, parts, count, deadline_, error) : 0;
 }
 
 std::size_t memory_stream::send(iovec const* parts, std::size_t count, error_code& error) const noexcept {
-    connection* const whole = begin_call(count, error);
+    auto const whole = begin_call(count, error);
     return whole != nullptr ? whole->send(number_, parts, count, deadline_, error) : 0;
 }
 

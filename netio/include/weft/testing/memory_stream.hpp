@@ -106,8 +106,9 @@ private:
 
     std::size_t receive(iovec const* parts, std::size_t count, error_code& error) const noexcept;
     std::size_t send(iovec const* parts, std::size_t count, error_code& error) const noexcept;
-    // Its connection, for a call that has something to move; else null, with what became of the call.
-    connection* begin_call(std::size_t count, error_code& error) const noexcept;
+    // Its connection, for a call that has something to move; else null, with what became of the call. The call keeps it, as both ends may
+    // be destroyed while it waits.
+    std::shared_ptr<connection> begin_call(std::size_t count, error_code& error) const noexcept;
 
     std::shared_ptr<connection> connection_; // null: never connected, or moved from
     unsigned number_ = 0;                    // which of its ends this is
