@@ -29,6 +29,7 @@
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/testing/fault_injector.hpp>
+#include <weft/testing/virtual_clock.hpp>
 #include <weft/this_fiber.hpp>
 
 #include "support/options.hpp"
@@ -424,6 +425,36 @@ BOOST_AUTO_TEST_CASE(poll_select_and_epoll_wait_find_what_is_ready) {
         BOOST_TEST(::poll(both.data(), both.size(), -1) == 1);
     });
     BOOST_TEST(counts.would_block > 100U);
+}
+
+// The time is over before the first look, which hides what is there: who was told to wait for a while gets it all the same.
+BOOST_AUTO_TEST_CASE(what_is_ready_is_found_though_a_delay_takes_all_the_time) {
+    auto const options = [](std::uint32_t seed) {
+        return fault_options{.seed = seed, .would_block = 0.5, .delays = 0.5, .longest_delay = 10ms};
+    };
+    weft::testing::virtual_clock const clock;
+    auto const counts = under_many_seeds(100, options, [](std::uint32_t) {
+        auto pair = support::unix_pair();
+        int const fd = pair[0].get();
+        ::send(pair[1].get(), "x", 1, MSG_DONTWAIT);
+        pollfd one{.fd = fd, .events = POLLIN, .revents = 0};
+        BOOST_TEST(::poll(&one, 1, 1) == 1);
+        BOOST_TEST(one.revents == POLLIN);
+        fd_set set;
+        FD_ZERO(&set);
+        FD_SET(fd, &set);
+        timeval soon{.tv_sec = 0, .tv_usec = 1000};
+        BOOST_TEST(::select(fd + 1, &set, nullptr, nullptr, &soon) == 1);
+        BOOST_TEST(FD_ISSET(fd, &set));
+        support::unique_fd const epoll(::epoll_create1(0));
+        epoll_event interest{.events = EPOLLIN, .data = {.fd = fd}};
+        BOOST_REQUIRE(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &interest) == 0);
+        epoll_event found{};
+        BOOST_TEST(::epoll_wait(epoll.get(), &found, 1, 1) == 1);
+        BOOST_TEST(int{found.data.fd} == fd);
+    });
+    BOOST_TEST(counts.would_block > 0U);
+    BOOST_TEST(counts.delays > 0U);
 }
 
 // A program that waits for edges itself, on descriptors that it has made non-blocking, must not miss one.
