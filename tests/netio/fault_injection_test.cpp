@@ -16,7 +16,9 @@
 #include <memory>
 #include <random>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <boost/beast/core/flat_buffer.hpp>
@@ -32,6 +34,7 @@
 #include <weft/testing/virtual_clock.hpp>
 #include <weft/this_fiber.hpp>
 
+#include "support/child.hpp"
 #include "support/options.hpp"
 #include "support/sockets.hpp"
 
@@ -616,6 +619,26 @@ BOOST_AUTO_TEST_CASE(workers_and_threads_share_one_injector) {
         },
         support::with_workers(2));
     BOOST_TEST(faults.counts().faults() > 0U, "WEFT_TEST_SEED=" << faults.seed());
+}
+
+// Whatever another thread is about at that moment.
+BOOST_AUTO_TEST_CASE(the_child_of_a_fork_goes_on_with_its_faults) {
+    fault_injector const faults(everyday(weft::testing::seed()));
+    std::jthread const busy([&](std::stop_token const& stop) {
+        while (!stop.stop_requested())
+            static_cast<void>(faults.counts());
+    });
+    weft::run([] {
+        constexpr unsigned patience = 10; // seconds
+        for (int i = 0; i < 100; ++i) {
+            auto const child = support::in_child([] {
+                ::alarm(patience);
+                auto pair = support::unix_pair();
+                return ::send(pair[1].get(), "x", 1, 0) == 1 && recv_errno(pair[0].get()) == 0 ? 0 : 1;
+            });
+            BOOST_REQUIRE(child.exited(0));
+        }
+    });
 }
 
 BOOST_AUTO_TEST_CASE(there_is_one_at_a_time_and_its_rates_make_sense) {

@@ -1,5 +1,7 @@
 #include "fault_plan.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <bit>
 #include <mutex>
@@ -16,7 +18,13 @@ std::size_t fault_verdict::most_of(std::size_t size) const noexcept {
 }
 
 fault_plan& fault_plan::only() noexcept {
-    static fault_plan one;
+    static fault_plan& one = []() -> fault_plan& {
+        static fault_plan made;
+        // A child has no thread that could give back a lock which another one has taken at that moment.
+        ::pthread_atfork([] { only().lock_.lock(); }, [] { only().lock_.unlock(); },
+                         [] { only().lock_.unlock(); });
+        return made;
+    }();
     return one;
 }
 
