@@ -148,7 +148,9 @@ int connect(int fd, sockaddr const* address, socklen_t length, time_point limit)
         return call.done(started);
     if (errno == EAGAIN && address->sa_family == AF_UNIX && !call.nonblocking())
         return connect_when_room(call, fd, address, length);
-    if (errno != EINPROGRESS)
+    // EALREADY: an earlier call was interrupted, and what it has begun goes on. On a blocking socket the next one waits for that.
+    int const pending = errno;
+    if (pending != EINPROGRESS && pending != EALREADY)
         return call.done(started);
     do {
         if (sys::events_now(fd, POLLOUT) == 0)
@@ -161,9 +163,9 @@ int connect(int fd, sockaddr const* address, socklen_t length, time_point limit)
         sys::get_option(fd, SOL_SOCKET, SO_ERROR, &errno, &size);
         return call.done(errno == 0 ? 0 : -1);
     } while (call.wait(EPOLLOUT, "connect"));
+    // As the kernel says, both of a non-blocking socket and of one whose time limit is over.
     if (errno == EAGAIN)
-        errno =
-            EINPROGRESS; // as the kernel says, both of a non-blocking socket and of one whose time limit is over
+        errno = pending;
     return -1;
 }
 

@@ -374,6 +374,47 @@ INTERRUPTION(connect_unix, .parks = 2) {
     return {[fd, &where] { return connect(fd, where.get(), where.length); },
             [listener] { syscall(SYS_accept4, listener, nullptr, nullptr, 0); }};
 }
+// A listener that has room for no more connections, so that they stay pending until one is accepted.
+static int make_full_listener() {
+    int const listener = make_listener(0);
+    start_connecting_to(listener);
+    return listener;
+}
+static int connect_by(int fd, int listener) {
+    sockaddr_storage where{};
+    socklen_t length = sizeof where;
+    REQUIRE(getsockname(listener, reinterpret_cast<sockaddr*>(&where), &length) == 0);
+    return connect(fd, reinterpret_cast<sockaddr const*>(&where), length);
+}
+INTERRUPTION(connect_tcp, .parks = 2) {
+    int const listener = make_full_listener();
+    int const fd = socket(AF_INET, SOCK_STREAM, 0);
+    return {[=] { return connect_by(fd, listener); },
+            [listener] { syscall(SYS_accept4, listener, nullptr, nullptr, 0); }};
+}
+// What an interrupted call has begun goes on, and the next one waits for it.
+CORNER_CASE(connect_again, .parks = 5, .threads_only = why_not_on_fibers) {
+    int const listener = make_full_listener();
+    int const fd = socket(AF_INET, SOCK_STREAM, 0);
+    interrupt("connect", 0, {[=] { return connect_by(fd, listener); }, nothing()});
+    set_timeout(fd, SO_SNDTIMEO, 30);
+    TELL(connect_by(fd, listener));
+    set_timeout(fd, SO_SNDTIMEO, 0);
+    set_nonblocking(fd, true);
+    TELL(connect_by(fd, listener));
+    set_nonblocking(fd, false);
+    other_side const accepter([listener] {
+        until_case_waits();
+        syscall(SYS_accept4, listener, nullptr, nullptr, 0);
+    });
+    about_to_wait();
+    TELL(connect_by(fd, listener));
+    TELL(connect_by(fd, listener));
+    int const other = socket(AF_INET, SOCK_STREAM, 0);
+    set_timeout(other, SO_SNDTIMEO, 30);
+    TELL(connect_by(other, listener));
+    TELL(connect_by(other, listener));
+}
 INTERRUPTION(open_fifo, .parks = 2) {
     static int count = 0;
     std::string const name = own_folder() + "/fifo" + std::to_string(count++);
