@@ -29,6 +29,9 @@ ssize_t send(int fd, void const* data, std::size_t size, int flags, sockaddr con
              socklen_t length = 0, time_point limit = never) noexcept;
 ssize_t send(int fd, msghdr const* message, int flags, time_point limit = never) noexcept;
 
+// What is left of a call that has sent something already: errors are the next call's, and so is SIGPIPE.
+ssize_t send_rest(int fd, msghdr const* rest) noexcept;
+
 // recvmmsg(2), sendmmsg(2)
 int receive(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) noexcept;
 int send(int fd, mmsghdr* messages, unsigned count, int flags) noexcept;

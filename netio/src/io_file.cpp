@@ -187,9 +187,9 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
         msghdr message{};
         message.msg_iov = const_cast<iovec*>(rest.data());
         message.msg_iovlen = rest.count();
-        ssize_t const n = io::send(fd, &message, sent > 0 ? MSG_NOSIGNAL : 0);
         if (sent > 0)
-            return n > 0 ? at_once + n : at_once;
+            return at_once + std::max(io::send_rest(fd, &message), ssize_t{0});
+        ssize_t const n = io::send(fd, &message, 0);
         if (n >= 0 || errno != ENOTSOCK)
             return n;
         call.forget_kind();
@@ -217,6 +217,8 @@ ssize_t write(int fd, iovec const* given, int count) noexcept {
             count_call(*current_fiber);
         else if (!call.wait(EPOLLOUT, "write"))
             break;
+        else if (written > 0 && sys::hung_up(fd)) // the error is the next call's
+            return call.done(static_cast<ssize_t>(written));
         n = try_write(call, fd, rest.data(), static_cast<int>(rest.count()));
     }
     if (errno == EPERM) {

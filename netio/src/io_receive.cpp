@@ -27,16 +27,41 @@ bool waits_for_all(io_call& call, int flags) noexcept {
     return call.is((flags & MSG_PEEK) != 0 ? descriptor::tcp : descriptor::stream);
 }
 
+// What a call that is to wait for all does when it has got something.
+enum class next_step { attempt, wait, end };
+
+// An error that comes now is the next call's, but TCP tells it once, and to any attempt that finds no bytes. So there is none unless there
+// are bytes, or nothing else tells what there is. (A unix socket's error is lost here with weft and without.)
+next_step after_progress(io_call const& call, int fd) noexcept {
+    if (!call.is(descriptor::tcp) || sys::unread_bytes(fd) > 0)
+        return next_step::attempt;
+    short const shown = sys::look(fd, POLLIN | POLLRDHUP);
+    if (shown == 0)
+        return next_step::wait;
+    // What came before the end is there by now.
+    bool const ended = ((shown & POLLRDHUP) != 0 || sys::hung_up(fd)) && sys::unread_bytes(fd) == 0;
+    return ended ? next_step::end : next_step::attempt;
+}
+
 // MSG_WAITALL on a stream: until the buffer is full, the end of the stream or an error. Peeked bytes stay where they
 // are: then it is looked again, from the start, when there are more.
 ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) noexcept {
     bool const peek = (flags & MSG_PEEK) != 0;
     std::size_t got = 0;
     do {
-        ssize_t n = 0;
         // Even after a short read: the end of the stream may be there already, and raise no further edge.
-        while ((n = sys::receive_now(fd, buffer.data() + got, buffer.size() - got, flags, nullptr, nullptr)) >
-               0) {
+        for (;;) {
+            next_step const step = got > 0 ? after_progress(call, fd) : next_step::attempt;
+            if (step == next_step::end)
+                return call.done(static_cast<ssize_t>(got));
+            if (step == next_step::wait)
+                break;
+            ssize_t const n =
+                sys::receive_now(fd, buffer.data() + got, buffer.size() - got, flags, nullptr, nullptr);
+            if (n < 0 && errno == EAGAIN)
+                break;
+            if (n <= 0)
+                return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
             auto const count = static_cast<std::size_t>(n);
             if (peek && count < buffer.size() && !at_end(fd))
                 break;
@@ -45,8 +70,6 @@ ssize_t receive_all(io_call& call, int fd, std::span<char> buffer, int flags) no
             if (peek || got == buffer.size())
                 return call.done(static_cast<ssize_t>(got));
         }
-        if (n == 0 || (n < 0 && errno != EAGAIN))
-            return call.done(got > 0 ? static_cast<ssize_t>(got) : n);
     } while (call.wait(EPOLLIN, "recv"));
     return got > 0 ? static_cast<ssize_t>(got) : -1;
 }
@@ -62,6 +85,11 @@ ssize_t receive_all(io_call& call, int fd, msghdr* message, int flags) noexcept 
     std::size_t got = 0;
     do {
         for (;;) {
+            next_step const step = got > 0 ? after_progress(call, fd) : next_step::attempt;
+            if (step == next_step::end)
+                return call.done(static_cast<ssize_t>(got));
+            if (step == next_step::wait)
+                break;
             msghdr* const now = got == 0 ? message : &rest;
             ssize_t const n = sys::receive_now(fd, now, flags);
             if (n < 0 && errno == EAGAIN)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -244,6 +245,22 @@ inline short events_now(int fd, short wanted) noexcept {
     if (faults::are_injected())
         return faults::events(fd, wanted);
     return look(fd, wanted);
+}
+
+// How many bytes a TCP socket has received that nobody has read yet. Waits until what has just come is taken in.
+inline int unread_bytes(int fd) noexcept {
+    int count = 0;
+    return system_call(SYS_ioctl, fd, FIONREAD, &count) == 0 ? count : 0;
+}
+
+// Whether nothing more can be sent, nor come. An error that is to be reported stays where it is.
+inline bool hung_up(int fd) noexcept {
+    short shown = look(fd, 0);
+    if ((shown & (POLLERR | POLLHUP)) == POLLERR) { // a reset that is being taken in shows its error first
+        unread_bytes(fd);
+        shown = look(fd, 0);
+    }
+    return (shown & POLLHUP) != 0;
 }
 
 } // namespace weft::detail::sys

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -46,6 +47,16 @@ void nothing_of_everything(int fd, int peer) {
     TELL(recv(fd, buffer.data(), 0, 0));
     TELL(recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT));
 }
+
+// The peer's end, in such a way that its other end hears of an error.
+void reset_connection(int fd) {
+    linger const at_once{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
+// Another number of the socket, of which weft knows nothing.
+int dup_behind_the_back(int fd) { return static_cast<int>(syscall(SYS_dup, fd)); }
 
 } // namespace
 
@@ -400,6 +411,83 @@ CORNER_CASE(closed_by_the_peer, .parks = 1) {
     });
     about_to_wait();
     TELL(send(one, "x", 1, MSG_NOSIGNAL));
+}
+
+// What is sent counts; the error, and the signal, are the next calls'.
+CORNER_CASE(reset_while_the_rest_waits_to_be_sent, .parks = 10) {
+    static volatile std::sig_atomic_t signals = 0;
+    signal(SIGPIPE, [](int) { signals = signals + 1; });
+    static std::string much(std::size_t{32} << 20, 'x');
+    static iovec parts[2] = {{much.data(), 1000}, {much.data() + 1000, much.size() - 1000}};
+    constexpr auto send_much = [](int fd) { return send(fd, much.data(), much.size(), 0); };
+    constexpr auto send_message = [](int fd) {
+        msghdr message{};
+        message.msg_iov = parts;
+        message.msg_iovlen = 2;
+        return sendmsg(fd, &message, 0);
+    };
+    constexpr auto write_much = [](int fd) { return write(fd, much.data(), much.size()); };
+    constexpr auto write_parts = [](int fd) { return writev(fd, parts, 2); };
+    constexpr auto write_behind_the_back = [](int fd) { return writev(dup_behind_the_back(fd), parts, 2); };
+    for (ssize_t (*const begin)(int) :
+         {+send_much, +send_message, +write_much, +write_parts, +write_behind_the_back})
+        for (bool const sends : {true, false}) {
+            auto const [one, other] = make_tcp_pair();
+            other_side const resetter([peer = other] {
+                until_case_waits();
+                reset_connection(peer);
+            });
+            about_to_wait();
+            ssize_t const sent = begin(one);
+            TELL_FACT(sent > 0 && sent < static_cast<ssize_t>(much.size()));
+            for (int i = 0; i < 2; ++i) {
+                if (sends)
+                    TELL(send(one, "x", 1, 0));
+                else
+                    TELL(recv(one, buffer.data(), 8, 0));
+                TELL(signals + 0);
+            }
+        }
+}
+
+// What was received counts, even what came right before the reset.
+CORNER_CASE(reset_while_the_rest_is_waited_for, .parks = 4) {
+    for (bool const more_comes : {false, true})
+        for (bool const message : {false, true}) {
+            auto const [one, other] = make_tcp_pair();
+            put(other, "abc");
+            other_side const resetter([peer = other, more_comes] {
+                until_case_waits();
+                if (more_comes)
+                    put(peer, "defg");
+                reset_connection(peer);
+            });
+            about_to_wait();
+            iovec parts[2] = {{buffer.data(), 1}, {buffer.data() + 1, 15}};
+            msghdr header{};
+            header.msg_iov = parts;
+            header.msg_iovlen = 2;
+            ssize_t size = 0;
+            if (message)
+                TELL(size = recvmsg(one, &header, MSG_WAITALL));
+            else
+                TELL(size = recv(one, buffer.data(), 16, MSG_WAITALL));
+            tell_buffer(size);
+            TELL(recv(one, buffer.data(), 16, MSG_WAITALL));
+            TELL(recv(one, buffer.data(), 16, 0));
+            TELL(send(one, "x", 1, MSG_NOSIGNAL));
+        }
+    // A unix socket keeps nothing for the next call.
+    auto const [one, other] = make_unix_pair();
+    put(other, "abc");
+    put(one, "unread");
+    other_side const closer([peer = other] {
+        until_case_waits();
+        close(peer);
+    });
+    about_to_wait();
+    TELL(recv(one, buffer.data(), 16, MSG_WAITALL));
+    TELL(recv(one, buffer.data(), 16, 0));
 }
 
 CORNER_CASE(broken_pipe_signal) {
