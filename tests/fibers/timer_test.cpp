@@ -1,6 +1,8 @@
 // timer: who waits for one is told what became of it, whoever sets it meanwhile. (More of it is in testing_test.cpp.)
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 
@@ -39,13 +41,24 @@ BOOST_AUTO_TEST_CASE(an_expiry_counts_though_it_is_set_again_at_once) {
 BOOST_AUTO_TEST_CASE(waits_end_truly_in_every_order) {
     weft::testing::for_each_schedule(support::schedules, [](weft::testing::random& draw) {
         support::disturbance chance(draw);
+        struct setting {
+            weft::time_point when;
+            bool ended = false; // replaced or cancelled before it expired
+        };
+        std::vector<setting> settings;
         unsigned cancelled = 0;
-        weft::time_point earliest_expiry = weft::never; // of all that it was set to
         weft::timer timer;
         auto const set = [&] {
-            auto const when = weft::clock::now() + (1 + chance.below(3)) * chance.tick;
-            earliest_expiry = std::min(earliest_expiry, when);
-            timer.set(when);
+            if (timer.armed())
+                settings.back().ended = true;
+            else if (!settings.empty())
+                require(settings.back().ended || weft::clock::now() >= settings.back().when,
+                        "expired too early");
+            settings.push_back({weft::clock::now() + (1 + chance.below(3)) * chance.tick});
+            timer.set(settings.back().when);
+        };
+        auto const may_have_expired = [](setting const& each) {
+            return !each.ended && weft::clock::now() >= each.when;
         };
         set();
         chance.run(
@@ -56,12 +69,17 @@ BOOST_AUTO_TEST_CASE(waits_end_truly_in_every_order) {
                     if (which == 0) {
                         set();
                     } else if (which == 1) {
-                        cancelled += timer.cancel() ? 1U : 0U;
+                        bool const ended = timer.cancel();
+                        settings.back().ended |= ended;
+                        cancelled += ended ? 1U : 0U;
                     } else {
                         unsigned const before = cancelled;
                         bool const waited = timer.armed();
+                        auto const in_force = static_cast<std::ptrdiff_t>(settings.size()) - 1;
                         if (timer.wait())
-                            require(weft::clock::now() >= earliest_expiry, "expired too early");
+                            require(
+                                std::any_of(settings.begin() + in_force, settings.end(), may_have_expired),
+                                "it has not expired");
                         else
                             require(!waited || cancelled > before, "nobody has cancelled it");
                     }
