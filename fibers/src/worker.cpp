@@ -101,6 +101,12 @@ worker& require_worker(char const* function) {
 
 void post_message(worker& target, inbox_message& message) noexcept { target.post(message); }
 
+bool are_others_gone(std::size_t staying) noexcept { return this_worker->are_others_gone(staying); }
+
+void wait_until_others_gone(std::size_t staying, wait_reason reason) noexcept {
+    this_worker->wait_until_others_gone(staying, reason);
+}
+
 void exchange_at_switches(switch_exchange exchange) noexcept { this_worker->exchange_at_switches(exchange); }
 
 worker::worker(worker_group& group, std::size_t index)
@@ -308,11 +314,20 @@ void worker::serve() noexcept {
         yield();
 }
 
-// Again whenever no others are left: one may have been spawned since.
+// Again whenever no others are left, and at the end of each: one may have been spawned since.
 void worker::cancel_daemons() noexcept {
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (each->daemon)
             cancel(own_scope_of(*each), "every other fiber has ended");
+    if (waits_for_others_ != nullptr)
+        wake(*waits_for_others_, wake_cause::notified);
+}
+
+void worker::wait_until_others_gone(std::size_t staying, wait_reason reason) noexcept {
+    waits_for_others_ = current_fiber;
+    while (!are_others_gone(staying))
+        sleep_until(reason, never);
+    waits_for_others_ = nullptr;
 }
 
 void worker::stop() noexcept {
@@ -446,6 +461,7 @@ void worker::survive_fork() noexcept {
     contexts_ -= live_ + daemons_ - alive; // the rest has ended, and waits to be freed
     live_ = alive;
     daemons_ = 0;
+    waits_for_others_ = nullptr;
     self.daemon = false;
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
         if (each != &self) {

@@ -102,6 +102,12 @@ public:
     // On the worker's own thread: nothing is left but daemons. serve() returns when those have ended, too.
     void stop() noexcept;
 
+    // On a fiber: see last_fibers.hpp.
+    [[nodiscard]] bool are_others_gone(std::size_t staying) const noexcept {
+        return stopping_ && live_ + daemons_ <= staying;
+    }
+    void wait_until_others_gone(std::size_t staying, wait_reason reason) noexcept;
+
     // On the worker's own thread: every fiber, main included, as there is a dead end.
     void cancel_fibers() noexcept;
 
@@ -161,6 +167,7 @@ private:
     bool serving_ = false; // main waits for the others
     bool ending_ = false;  // contexts are not kept any more
     bool stopping_ = false;
+    fiber_core* waits_for_others_ = nullptr; // to be gone, and looks for itself
     bool guards_stacks_ = false;
     bool orphan_ = false; // a forked process that main is not part of
     time_point next_trim_ = time_point::min();

@@ -11,6 +11,7 @@
 #include <weft/detail/call_table.hpp>
 #include <weft/detail/completion_wait.hpp>
 #include <weft/detail/exit.hpp>
+#include <weft/detail/last_fibers.hpp>
 #include <weft/detail/park.hpp>
 #include <weft/detail/worker_context.hpp>
 #include <weft/fiber.hpp>
@@ -26,7 +27,9 @@ struct worker_context {
     worker_context_type const* type;
     void* context = nullptr;
     fiber_core* runner = nullptr; // from its first run on
-    bool ending = false;          // it returns when it is out of work
+    fiber_core* ender = nullptr;  // from its first run on
+    bool ending = false;          // the runner leaves it when it is out of work
+    bool gone = false;
     worker_context* next_forgotten = nullptr;
 };
 
@@ -72,24 +75,43 @@ bool run_handlers(worker_context const& self) {
     return false;
 }
 
-// The runner: until there is nothing more to do after main. Handlers are not cancelled with it, and Asio would not know what to do
-// with an epoll_wait that is.
-void run(std::unique_ptr<worker_context> self) {
+// The runner and the ender.
+constexpr std::size_t own_fibers = 2;
+
+// The runner: until there is nothing more to do after main, and nobody left to whom an object of the context's could belong. Handlers
+// are not cancelled with it, and Asio would not know what to do with an epoll_wait that is.
+void run(worker_context& self) {
     cancel_scope whole;
     whole.shield();
-    self->runner = current_fiber;
-    while (!run_handlers(*self) || !self->ending) {
+    self.runner = current_fiber;
+    for (;;) {
+        while (!run_handlers(self) || !self.ending) {
+        }
+        if (present != &self || are_others_gone(own_fibers)) // in the child of a fork, nobody else has it
+            break;
+        self.type->go_on(self.context); // a handler has spawned a fiber
+        self.ending = false;
+        wake(*self.ender, wake_cause::notified);
     }
-    self->type->destroy(self->context);
-    if (present == self.get())
-        present = nullptr;
+    self.type->destroy(self.context);
+    self.gone = true;
+    if (present != &self)
+        return;
+    present = nullptr;
+    wake(*self.ender, wake_cause::notified);
 }
 
-// Waits for the end of all other fibers on the runner's behalf.
+// Waits for the end of all other fibers on the runner's behalf, which is inside the context meanwhile.
 void wait_for_end(worker_context& self) {
-    sleep_until({"until every other fiber has ended"}, never, interruption::none, cancellation::heeded);
-    self.ending = true;
-    self.type->let_end(self.context);
+    constexpr wait_reason reason{"until every other fiber has ended"};
+    self.ender = current_fiber;
+    while (!self.gone) {
+        wait_until_others_gone(own_fibers, reason);
+        self.ending = true;
+        self.type->let_end(self.context);
+        while (self.ending && !self.gone)
+            sleep_until(reason, never);
+    }
 }
 
 } // namespace
@@ -106,18 +128,15 @@ void* obtain_worker_context(worker_context_type const& type) {
             "worker; link weft::patch");
     [[maybe_unused]] static int const watched = ::pthread_atfork(nullptr, nullptr, forget_in_child);
     exchange_at_switches(type.exchange);
-    auto made = std::make_unique<worker_context>(worker_context{.type = &type});
+    auto const made = std::make_shared<worker_context>(worker_context{.type = &type});
     {
         shield const whole; // a call that fails would break Asio's reactor for good
         made->context = type.make();
     }
-    worker_context& self = *made;
-    spawn({.name = "asio", .daemon = true}, [made = std::move(made)]() mutable {
-        run(std::move(made));
-    }).detach();
-    spawn({.name = "asio's end", .daemon = true}, [&self] { wait_for_end(self); }).detach();
-    present = &self;
-    return self.context;
+    spawn({.name = "asio", .daemon = true}, [made] { run(*made); }).detach();
+    spawn({.name = "asio's end", .daemon = true}, [made] { wait_for_end(*made); }).detach();
+    present = made.get();
+    return made->context;
 }
 
 void* find_worker_context() noexcept { return present != nullptr ? present->context : nullptr; }

@@ -43,6 +43,16 @@ struct counted {
     int& count;
 };
 
+// A part of an io_context, to tell when that ends.
+struct end_seen : asio::execution_context::service {
+    using key_type = end_seen;
+    static inline asio::execution_context::id id;
+    static inline bool ended = false;
+
+    explicit end_seen(asio::execution_context& owner) : service(owner) {}
+    void shutdown() override { ended = true; }
+};
+
 } // namespace
 
 BOOST_AUTO_TEST_CASE(a_thousand_fibers_wait_for_timers_at_once) {
@@ -185,6 +195,60 @@ BOOST_AUTO_TEST_CASE(what_is_outstanding_at_the_end_of_main_is_completed) {
         BOOST_TEST(order == "mtufg");
         BOOST_TEST(alive == 0);
     }
+}
+
+BOOST_AUTO_TEST_CASE(it_outlives_the_objects_that_fibers_made_with_it) {
+    std::vector<std::string> told;
+    auto const told_in = [&](char const* where, auto const& act) {
+        act();
+        told.push_back(std::string(where) + (end_seen::ended ? " too late" : " in time"));
+    };
+    end_seen::ended = false;
+    weft::run([&] {
+        auto& context = io_context_for_this_worker();
+        asio::make_service<end_seen>(context);
+        weft::spawn({.name = "waiting", .daemon = true}, [&] {
+            told_in("waiting", [&] {
+                asio::steady_timer timer(context, 1h);
+                BOOST_CHECK_THROW(timer.async_wait(use_fiber), weft::cancelled);
+            });
+        }).detach();
+        weft::spawn({.name = "cleaning up", .daemon = true}, [&] {
+            told_in("cleaning up", [&] {
+                asio::steady_timer timer(context);
+                BOOST_CHECK_THROW(weft::this_fiber::sleep_for(1h), weft::cancelled);
+                weft::cancel_scope last;
+                last.shield();
+                weft::this_fiber::sleep_for(1ms);
+                timer.expires_after(1ms);
+                timer.async_wait(use_fiber);
+            });
+        }).detach();
+        auto const late = std::make_shared<asio::steady_timer>(context, 1ms);
+        late->async_wait([&, late](error_code) {
+            weft::spawn([&] { // the context is out of work by the time it waits
+                told_in("late", [&] {
+                    asio::steady_timer timer(context);
+                    weft::this_fiber::sleep_for(1ms);
+                    timer.expires_after(1ms);
+                    timer.async_wait(use_fiber);
+                    weft::spawn({.name = "later", .daemon = true}, [&, own = std::move(timer)]() mutable {
+                        told_in("later", [&] {
+                            BOOST_CHECK_THROW(weft::this_fiber::sleep_for(1h), weft::cancelled);
+                            own.cancel();
+                        });
+                    }).detach();
+                });
+            })
+                .detach();
+        });
+        weft::this_fiber::yield();
+    });
+    BOOST_TEST(end_seen::ended);
+    std::sort(told.begin(), told.end());
+    std::vector<std::string> const expected{"cleaning up in time", "late in time", "later in time",
+                                            "waiting in time"};
+    BOOST_TEST(told == expected, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(what_stop_leaves_is_destroyed) {

@@ -11,7 +11,8 @@ namespace weft::detail {
 struct worker_context_type {
     void* (*make)();                // an execution_context that has work to do until let_end()
     void (*run)(void* context);     // until it is out of work or stopped; throws what a handler throws
-    void (*let_end)(void* context); // once
+    void (*let_end)(void* context); // when it does nothing but what was begun with it
+    void (*go_on)(void* context);   // takes that back
     void (*destroy)(void* context) noexcept;
     switch_exchange exchange; // of what Asio keeps per thread
 };

@@ -9,10 +9,10 @@
 // that waits with use_fiber would wait for itself, so that throws: spawn a fiber for it. An exception that leaves a handler goes to
 // run_options::on_unhandled, and the next handler is called.
 //
-// The end: when every fiber but daemons has ended, the context goes on until it is out of work, so that what plain callbacks wait for is
-// not lost; then the worker destroys it, with weft::run about to return. A callback that always begins another operation keeps run from
-// returning, as it does io_context::run. Objects made with the context must end before it does; ask for it anew rather than keep the
-// reference in a fiber that a handler spawned after main. A later weft::run has contexts of its own.
+// The end: when every fiber has ended, daemons included, the context goes on until it is out of work, so that what plain callbacks wait for
+// is not lost, and as long as there are fibers that these spawn; then the worker destroys it, with weft::run about to return. A
+// callback that always begins another operation keeps run from returning, as it does io_context::run. So objects made with the context
+// may live in fibers of its worker, and in handlers; others, static ones say, must end before. A later weft::run has contexts of its own.
 //
 // The context is its worker's: post to it from any thread, but begin operations on its sockets and timers on fibers of its worker, and don't
 // run() it. stop() makes it drop what is left, once every fiber has ended; before, it does nothing.
@@ -24,6 +24,8 @@
 //
 // Not in weft/weft.hpp: with Asio's headers, that would take twice as long to compile.
 #pragma once
+
+#include <memory>
 
 #include <boost/asio/detail/call_stack.hpp>
 #include <boost/asio/detail/strand_executor_service.hpp>
@@ -82,7 +84,7 @@ struct worker_io_context : boost::asio::io_context {
         return *static_cast<worker_io_context*>(static_cast<boost::asio::execution_context*>(context));
     }
 
-    boost::asio::executor_work_guard<executor_type> work; // until only daemons are left
+    boost::asio::executor_work_guard<executor_type> work; // as long as there are fibers
 };
 
 inline constexpr weft::detail::worker_context_type worker_io_context_type{
@@ -95,6 +97,12 @@ inline constexpr weft::detail::worker_context_type worker_io_context_type{
             self.run();
         },
     .let_end = [](void* context) { worker_io_context::from(context).work.reset(); },
+    .go_on =
+        [](void* context) {
+            auto& self = worker_io_context::from(context);
+            std::destroy_at(&self.work);
+            std::construct_at(&self.work, boost::asio::make_work_guard(self));
+        },
     .destroy = [](void* context) noexcept { delete &worker_io_context::from(context); },
     .exchange = exchange_lists,
 };
