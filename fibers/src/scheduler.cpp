@@ -1,17 +1,28 @@
 #include "scheduler.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 
 #include <boost/fiber/context.hpp>
 
 #include <weft/detail/lock_owner.hpp>
+#include <weft/detail/switch_exchange.hpp>
 
 #include "boost_context.hpp"
 #include "sanitizer.hpp"
 #include "worker.hpp"
 
 namespace weft::detail {
+namespace {
+
+constinit std::atomic<switch_exchange> library_exchange{nullptr};
+
+} // namespace
+
+void exchange_at_switches(switch_exchange exchange) noexcept {
+    library_exchange.store(exchange, std::memory_order_relaxed);
+}
 
 scheduler::scheduler(worker& home, fiber_core& main) : home_(home), running_(&main), errno_(&errno) {
     set_name(dispatcher_, "dispatcher");
@@ -47,8 +58,8 @@ void scheduler::swap_state(fiber_core& from, fiber_core& to) noexcept {
     from.saved_errno = *errno_;
     *errno_ = to.saved_errno;
     exceptions_.swap(from.saved_exceptions, to.saved_exceptions);
-    if (exchange_ != nullptr) [[unlikely]]
-        exchange_(from.saved_library, to.saved_library);
+    if (auto* const exchange = library_exchange.load(std::memory_order_relaxed)) [[unlikely]]
+        exchange(from.saved_library, to.saved_library);
     to.calls_since_switch = 0;
     running_ = &to;
     current_fiber = &to == &dispatcher_ ? nullptr : &to;

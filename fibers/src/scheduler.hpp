@@ -17,7 +17,6 @@
 #include <boost/fiber/algo/algorithm.hpp>
 
 #include <weft/detail/fiber_core.hpp>
-#include <weft/detail/switch_exchange.hpp>
 
 #include "exception_globals.hpp"
 #include "ready_queue.hpp"
@@ -40,8 +39,6 @@ public:
     void make_ready(fiber_core& fiber) noexcept { ready_.push(fiber); }
 
     [[nodiscard]] fiber_core const& running() const noexcept { return *running_; }
-
-    void exchange_at_switches(switch_exchange exchange) noexcept { exchange_ = exchange; }
 
     // Those that are ready are gone.
     void forget_ready() noexcept { ready_.clear(); }
@@ -81,7 +78,6 @@ private:
     bool dispatcher_taken_ = false; // while retired: handed over
     int* const errno_;              // this thread's
     exception_globals const exceptions_;
-    switch_exchange exchange_ = nullptr;
     fiber_core dispatcher_;
 };
 

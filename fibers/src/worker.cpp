@@ -107,8 +107,6 @@ void wait_until_others_gone(std::size_t staying, wait_reason reason) noexcept {
     this_worker->wait_until_others_gone(staying, reason);
 }
 
-void exchange_at_switches(switch_exchange exchange) noexcept { this_worker->exchange_at_switches(exchange); }
-
 worker::worker(worker_group& group, std::size_t index)
     : group_(group), index_(index), link_(std::make_shared<worker_link>()), stacks_(stack_pool::create()) {
     this_worker = this; // the engine asks

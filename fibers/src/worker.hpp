@@ -69,9 +69,6 @@ public:
 
     // A number drawn by the seed of weft::testing::random_order; 0: there is none.
     std::uint64_t draw() noexcept { return scheduler_->draw(); }
-    void exchange_at_switches(switch_exchange exchange) noexcept {
-        scheduler_->exchange_at_switches(exchange);
-    }
     void arm_timer(timer_node& node) { timers_.arm(node); }
     void remove_timer(timer_node& node) noexcept { timers_.remove(node); }
 

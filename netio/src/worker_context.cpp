@@ -127,7 +127,6 @@ void* obtain_worker_context(worker_context_type const& type) {
             "weft::net::io_context_for_this_worker: epoll_wait is libc's in this program, so Asio would block the "
             "worker; link weft::patch");
     [[maybe_unused]] static int const watched = ::pthread_atfork(nullptr, nullptr, forget_in_child);
-    exchange_at_switches(type.exchange);
     auto const made = std::make_shared<worker_context>(worker_context{.type = &type});
     {
         shield const whole; // a call that fails would break Asio's reactor for good

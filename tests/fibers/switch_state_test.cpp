@@ -157,14 +157,14 @@ BOOST_AUTO_TEST_CASE(boosts_fibers_run_beside_ours) {
 }
 
 BOOST_AUTO_TEST_CASE(what_a_library_keeps_per_thread_can_be_kept_per_fiber) {
-    for (int run = 0; run < 2; ++run) { // each run asks for it anew
+    weft::detail::exchange_at_switches(
+        [](weft::detail::library_state& leaving, weft::detail::library_state const& next) noexcept {
+            leaving[0] = newest_call;
+            newest_call = static_cast<call_inside*>(next[0]);
+        });
+    for (int run = 0; run < 2; ++run) {
         weft::run([] {
             call_inside const of_main;
-            weft::detail::exchange_at_switches(
-                [](weft::detail::library_state& leaving, weft::detail::library_state const& next) noexcept {
-                    leaving[0] = newest_call;
-                    newest_call = static_cast<call_inside*>(next[0]);
-                });
             int balanced = 0;
             std::vector<weft::fiber<>> fibers;
             for (int i = 0; i < 3; ++i)
@@ -186,4 +186,5 @@ BOOST_AUTO_TEST_CASE(what_a_library_keeps_per_thread_can_be_kept_per_fiber) {
         });
         BOOST_TEST(newest_call == nullptr);
     }
+    weft::detail::exchange_at_switches(nullptr);
 }

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include <boost/asio.hpp>
@@ -42,6 +44,15 @@ struct counted {
     ~counted() { --count; }
     int& count;
 };
+
+// Both kinds are made of what they are strands of.
+template <class Strand> decltype(auto) context_of(asio::io_context& context) {
+    if constexpr (std::is_same_v<Strand, asio::io_context::strand>)
+        return (context);
+    else
+        return context.get_executor();
+}
+using strand_types = std::tuple<asio::strand<asio::io_context::executor_type>, asio::io_context::strand>;
 
 // A part of an io_context, to tell when that ends.
 struct end_seen : asio::execution_context::service {
@@ -112,10 +123,10 @@ BOOST_AUTO_TEST_CASE(posts_from_fibers_and_threads_wake_it) {
     });
 }
 
-BOOST_AUTO_TEST_CASE(a_handler_that_waits_holds_up_its_context_alone) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_handler_that_waits_holds_up_its_context_alone, strand_type, strand_types) {
     weft::run([] {
         auto& context = io_context_for_this_worker();
-        auto strand = asio::make_strand(context);
+        strand_type strand{context_of<strand_type>(context)};
         std::string order;
         weft::event entered;
         weft::event leave;
@@ -138,7 +149,6 @@ BOOST_AUTO_TEST_CASE(a_handler_that_waits_holds_up_its_context_alone) {
 
 BOOST_AUTO_TEST_CASE(contexts_that_fibers_run_themselves_may_end_in_any_order) {
     weft::run([] {
-        io_context_for_this_worker();
         std::vector<weft::fiber<>> fibers;
         for (int i = 1; i <= 4; ++i)
             fibers.push_back(weft::spawn([i] { // the first to begin is the first to end
@@ -147,6 +157,8 @@ BOOST_AUTO_TEST_CASE(contexts_that_fibers_run_themselves_may_end_in_any_order) {
                 timer.async_wait([](error_code) {});
                 BOOST_TEST(context.run() == 1U);
             }));
+        weft::this_fiber::yield(); // each is inside of its own by now
+        asio::post(io_context_for_this_worker(), use_fiber);
         fibers.clear();
         asio::post(io_context_for_this_worker(), use_fiber);
     });

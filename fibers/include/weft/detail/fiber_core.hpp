@@ -62,7 +62,7 @@ struct stack_memory {
 };
 
 // What another library keeps per thread, and is to keep per fiber: see switch_exchange.hpp. Null in a fiber that begins.
-using library_state = std::array<void*, 2>;
+using library_state = std::array<void*, 3>;
 
 // What is done with the function behind a fiber_core, whose type only its spawn knew.
 struct task_type {

@@ -13,8 +13,8 @@ namespace weft::detail {
 // left: it must not wait, nor allocate.
 using switch_exchange = void (*)(library_state& leaving, library_state const& next) noexcept;
 
-// From now on until the calling worker ends, its switches make `exchange`. There is one for a worker; a later call counts.
-// On a fiber, or in its scheduler.
+// From now on, the switches of all workers make `exchange`; null: none. There is one for the process, the latest. Any thread. To be called
+// before a fiber is inside of the library: by a static initializer.
 void exchange_at_switches(switch_exchange exchange) noexcept;
 
 } // namespace weft::detail

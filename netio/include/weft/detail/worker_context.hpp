@@ -4,9 +4,9 @@
 // the program, and given to the library as these functions.
 #pragma once
 
-#include <weft/detail/switch_exchange.hpp>
-
 namespace weft::detail {
+
+struct fiber_core;
 
 struct worker_context_type {
     void* (*make)();                // an execution_context that has work to do until let_end()
@@ -14,7 +14,6 @@ struct worker_context_type {
     void (*let_end)(void* context); // when it does nothing but what was begun with it
     void (*go_on)(void* context);   // takes that back
     void (*destroy)(void* context) noexcept;
-    switch_exchange exchange; // of what Asio keeps per thread
 };
 
 // The calling worker's, made if there is none. Throws std::logic_error off fibers, or if epoll_wait isn't patched; what make() throws.

@@ -27,52 +27,17 @@
 
 #include <memory>
 
-#include <boost/asio/detail/call_stack.hpp>
-#include <boost/asio/detail/strand_executor_service.hpp>
-#include <boost/asio/detail/thread_context.hpp>
-#include <boost/asio/detail/thread_info_base.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <weft/detail/asio_lists.hpp> // used by its being included
 #include <weft/detail/worker_context.hpp>
 
 namespace weft::net {
 
 namespace detail {
-
-// Asio keeps two lists of what the thread is inside of: contexts that it runs, and strands. Each fiber is to have its own. Their
-// tops are private members; an explicit instantiation may name them.
-using running_contexts = boost::asio::detail::call_stack<boost::asio::detail::thread_context,
-                                                         boost::asio::detail::thread_info_base>;
-using running_strands =
-    boost::asio::detail::call_stack<boost::asio::detail::strand_executor_service::strand_impl>;
-
-template <class List> using top_of = boost::asio::detail::tss_ptr<typename List::context>;
-
-struct contexts_tag {
-    friend constexpr top_of<running_contexts>* find_top(contexts_tag) noexcept;
-};
-struct strands_tag {
-    friend constexpr top_of<running_strands>* find_top(strands_tag) noexcept;
-};
-template <class Tag, class List, top_of<List>* Top> struct found_top {
-    friend constexpr top_of<List>* find_top(Tag /*list*/) noexcept { return Top; }
-};
-template struct found_top<contexts_tag, running_contexts, &running_contexts::top_>;
-template struct found_top<strands_tag, running_strands, &running_strands::top_>;
-
-template <class List> void exchange_top(top_of<List>& top, void*& leaving, void* next) noexcept {
-    leaving = static_cast<typename List::context*>(top);
-    top = static_cast<typename List::context*>(next);
-}
-
-inline void exchange_lists(weft::detail::library_state& leaving,
-                           weft::detail::library_state const& next) noexcept {
-    exchange_top<running_contexts>(*find_top(contexts_tag{}), leaving[0], next[0]);
-    exchange_top<running_strands>(*find_top(strands_tag{}), leaving[1], next[1]);
-}
 
 struct worker_io_context : boost::asio::io_context {
     // One fiber runs it; others only post. With a timer its reactor is made, too: it must not be made in a cancelled scope later.
@@ -104,7 +69,6 @@ inline constexpr weft::detail::worker_context_type worker_io_context_type{
             std::construct_at(&self.work, boost::asio::make_work_guard(self));
         },
     .destroy = [](void* context) noexcept { delete &worker_io_context::from(context); },
-    .exchange = exchange_lists,
 };
 
 } // namespace detail

@@ -50,6 +50,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <weft/cancel_scope.hpp>
+#include <weft/detail/asio_lists.hpp> // used by its being included
 #include <weft/detail/completion_wait.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/worker_context.hpp>
