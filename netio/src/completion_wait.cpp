@@ -8,9 +8,19 @@
 
 namespace weft::detail {
 
-void completion_wait::add_reference() noexcept {
+bool completion_wait::try_add_reference() noexcept {
     std::scoped_lock const lock(lock_);
+    if (references_ == 0)
+        return false;
     ++references_;
+    return true;
+}
+
+std::unique_lock<spinlock> completion_wait::hold() noexcept {
+    std::unique_lock lock(lock_);
+    if (references_ == 0)
+        lock = {};
+    return lock;
 }
 
 void completion_wait::release() noexcept {

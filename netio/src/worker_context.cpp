@@ -138,8 +138,6 @@ void* obtain_worker_context(worker_context_type const& type) {
     return made->context;
 }
 
-void* find_worker_context() noexcept { return present != nullptr ? present->context : nullptr; }
-
 fiber_core* runner_of_worker_context() noexcept { return present != nullptr ? present->runner : nullptr; }
 
 } // namespace weft::detail

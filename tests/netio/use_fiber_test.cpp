@@ -1,11 +1,13 @@
 // use_fiber: Asio's operations in blocking style, on the worker's io_context and on others.
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -64,6 +66,30 @@ template <class Token> auto async_keep(kept_handler& place, Token&& token) {
         },
         token);
 }
+
+// Runs what it is given when it is told to.
+class manual_executor {
+public:
+    struct queue {
+        std::vector<std::function<void()>> functions;
+        std::function<void()> on_execute = [] {};
+    };
+
+    explicit manual_executor(queue& place) : queue_(&place) {}
+
+    static constexpr auto query(asio::execution::blocking_t /*property*/) noexcept {
+        return asio::execution::blocking.never;
+    }
+    template <class Function> void execute(Function function) const {
+        queue_->functions.push_back(
+            [kept = std::make_shared<Function>(std::move(function))] { std::move (*kept)(); });
+        queue_->on_execute();
+    }
+    bool operator==(manual_executor const&) const noexcept = default;
+
+private:
+    queue* queue_;
+};
 
 error_code const refused = asio::error::connection_refused;
 
@@ -327,6 +353,108 @@ BOOST_AUTO_TEST_CASE(a_result_that_comes_all_the_same_counts) {
         });
         BOOST_CHECK_THROW(async_keep(kept, use_fiber), weft::cancelled);
         BOOST_TEST(completed);
+    });
+}
+
+// What the request would have to refer to may be gone by then.
+BOOST_AUTO_TEST_CASE(an_operation_whose_handler_is_queued_is_not_asked_to_end) {
+    weft::run([] {
+        auto& context = io_context_for_this_worker();
+        auto const strand = asio::make_strand(context);
+        bool asked = false;
+        kept_handler kept;
+        auto const async_keep_asked = [&](auto token) {
+            return asio::async_initiate<decltype(token), void(error_code, int)>(
+                [&](auto handler) {
+                    asio::get_associated_cancellation_slot(handler).assign(
+                        [&](asio::cancellation_type) { asked = true; });
+                    kept = std::make_unique<handler_kept<decltype(handler)>>(std::move(handler));
+                },
+                token);
+        };
+        for (bool const by_handler : {false, true})
+            for (bool const in_strand : {false, true}) {
+                weft::cancel_scope scope;
+                auto const end = [&] {
+                    asio::post(context, [&] {
+                        if (in_strand)
+                            asio::dispatch(strand, [&] { kept->call(refused, 0); });
+                        else
+                            kept->call(refused, 0);
+                    });
+                    scope.cancel();
+                };
+                auto ending = weft::spawn([&] {
+                    if (by_handler)
+                        asio::post(context, [&] {
+                            end();
+                            weft::this_fiber::sleep_for(1ms); // in which the request is made
+                        });
+                    else
+                        end();
+                });
+                if (in_strand)
+                    BOOST_CHECK_THROW(async_keep_asked(asio::bind_executor(strand, use_fiber)),
+                                      weft::cancelled);
+                else
+                    BOOST_CHECK_THROW(
+                        async_keep_asked(asio::bind_executor(context.get_executor(), use_fiber)),
+                        weft::cancelled);
+                BOOST_TEST(!asked, "by a handler: " << by_handler << ", in a strand: " << in_strand);
+            }
+        // A socket and a timer that are destroyed.
+        for (bool const of_socket : {false, true}) {
+            auto pair = std::make_unique<connected>(context);
+            auto timer = std::make_unique<asio::steady_timer>(context, 1h);
+            std::array<char, 8> on_stack{};
+            weft::cancel_scope scope;
+            auto destroying = weft::spawn([&] {
+                pair.reset();
+                timer.reset();
+                scope.cancel();
+            });
+            if (of_socket)
+                BOOST_CHECK_THROW(pair->client.async_read_some(asio::buffer(on_stack), use_fiber),
+                                  weft::cancelled);
+            else
+                BOOST_CHECK_THROW(timer->async_wait(use_fiber), weft::cancelled);
+        }
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_nobody_runs_is_not_waited_for) {
+    manual_executor::queue queue;
+    kept_handler kept;
+    weft::run([&] {
+        queue.on_execute = [&] {
+            if (kept != nullptr)
+                std::exchange(kept, nullptr)->call(refused, 0); // as another thread might do meanwhile
+        };
+        weft::cancel_scope scope;
+        auto canceller = weft::spawn([&] { scope.cancel(); });
+        BOOST_CHECK_THROW(async_keep(kept, asio::bind_executor(manual_executor(queue), use_fiber)),
+                          weft::cancelled);
+    });
+    BOOST_TEST(queue.functions.size() == 1U);
+    while (!queue.functions.empty()) // too late, it does nothing
+        std::exchange(queue.functions, {}).front()();
+}
+
+BOOST_AUTO_TEST_CASE(a_context_may_end_with_the_operation_that_is_asked_to) {
+    weft::run([] {
+        for (int round = 0; round < 200; ++round) {
+            auto context = std::make_unique<asio::io_context>();
+            std::thread last;
+            auto starting = weft::spawn([&] { // once the operation has begun
+                last = std::thread([&] {
+                    context->run();
+                    context.reset();
+                });
+            });
+            weft::move_on_after(std::chrono::microseconds(round), [&] { asio::post(*context, use_fiber); });
+            starting.join();
+            last.join();
+        }
     });
 }
 

@@ -7,6 +7,7 @@
 // So after the unlock nothing is touched but a waiter that waits until it is delivered.
 #pragma once
 
+#include <mutex>
 #include <optional>
 
 #include <weft/cancel_scope.hpp>
@@ -23,8 +24,11 @@ public:
     completion_wait& operator=(completion_wait const&) = delete;
     ~completion_wait() = default;
 
-    // By one who has a reference, or who waits.
-    void add_reference() noexcept;
+    // By anyone, as long as it exists. False if there is no reference any more.
+    bool try_add_reference() noexcept;
+
+    // While that is held, nobody can let go; it is empty if all have. For moments.
+    [[nodiscard]] std::unique_lock<spinlock> hold() noexcept;
 
     // Any thread.
     void release() noexcept;

@@ -19,9 +19,6 @@ struct worker_context_type {
 // The calling worker's, made if there is none. Throws std::logic_error off fibers, or if epoll_wait isn't patched; what make() throws.
 void* obtain_worker_context(worker_context_type const& type);
 
-// The calling worker's, or null.
-[[nodiscard]] void* find_worker_context() noexcept;
-
 // The fiber that runs it, or null.
 [[nodiscard]] fiber_core* runner_of_worker_context() noexcept;
 

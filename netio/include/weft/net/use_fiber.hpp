@@ -20,18 +20,24 @@
 // same, its result is returned, and the next wait throws. In a fiber that is cancelled already, nothing is begun. While an exception is
 // in flight, the wait is not cancelled. With bind_cancellation_slot, that slot counts instead of the fiber's cancellation.
 //
-// The request to end is made where the steps of the operation run, as Asio's signals are not thread-safe: on the executor that
-// bind_executor(executor, use_fiber) names, else on that of the operation, or, if it has none that can be told, on the calling fiber. So for
-// operations of several steps on an io_context that several threads run, bind a strand, as with every handler in Asio.
+// The request to end is made where the steps of the operation run, as Asio's signals are not thread-safe: it is posted to the executor that
+// bind_executor(executor, use_fiber) names, else to that of the operation, or, if it has none that can be told, made on the calling
+// fiber. So for operations of several steps on an io_context that several threads run, bind a strand, as with every
+// handler in Asio.
+//
+// A fiber of the same worker may close the I/O object on which another waits. It may destroy it, too, but not between that one's cancellation
+// and the end of its call: what the request to end comes to refers to the object.
 //
 // On a plain thread, the thread is blocked; it must not be the only one that runs the operation's io_context. A handler that runs on the
-// fiber of io_context_for_this_worker can't use it: std::logic_error. Costs no allocation beside the operation's own.
+// fiber of io_context_for_this_worker can't use it: std::logic_error. Costs no allocation beside the operation's own, but to cancel it.
 //
 // Not in weft/weft.hpp: with Asio's headers, that would take twice as long to compile.
 #pragma once
 
 #include <cstddef>
 #include <exception>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <system_error>
 #include <tuple>
@@ -43,17 +49,15 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/execution.hpp>
-#include <boost/asio/execution_context.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/query.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <weft/cancel_scope.hpp>
 #include <weft/detail/asio_lists.hpp> // used by its being included
 #include <weft/detail/completion_wait.hpp>
 #include <weft/detail/own_wait.hpp>
-#include <weft/detail/worker_context.hpp>
+#include <weft/detail/spinlock.hpp>
 
 namespace weft::net {
 
@@ -146,7 +150,7 @@ template <class First, class... Others> struct operation_result_of<First, Others
 };
 template <class... Signatures> using operation_result = typename operation_result_of<Signatures...>::type;
 
-// What doesn't depend on the signatures. On the stack of the one that waits, until the handler and the request to end are gone.
+// What doesn't depend on the signatures. On the stack of the one that waits, until the handler is gone.
 class operation_base {
 public:
     operation_base() = default;
@@ -160,52 +164,89 @@ public:
     void release() noexcept { wait_.release(); }
     [[nodiscard]] boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
 
-    // Asks the operation to end, where its steps run: here, if that is not known.
-    void cancel(std::nullptr_t /*executor*/) noexcept {
-        weft::detail::shield const whole;
-        emit();
+    // Asks the operation to end, where its steps run: here, if that is not known. Waits until it has.
+    void end(std::nullptr_t /*executor*/) noexcept {
+        {
+            weft::detail::shield const whole;
+            emit();
+        }
+        wait(cancellation::ignored);
     }
-    template <class Executor> void cancel(Executor const& executor) noexcept {
+    template <class Executor> void end(Executor const& executor) noexcept {
+        std::shared_ptr<request_target> asked;
         try {
             weft::detail::shield const whole;
-            if (runs_here(executor))
-                return emit();
-            boost::asio::post(executor, cancel_request(*this));
+            asked = std::make_shared<request_target>(*this);
+            post_request(executor, asked);
         } catch (...) { // it can't be asked: so it ends when it ends
         }
+        wait(cancellation::ignored);
+        if (asked != nullptr)
+            asked->forget();
     }
 
 protected:
     ~operation_base() = default;
 
 private:
-    // Keeps the operation until it has been called, or is dropped.
-    class cancel_request {
+    // By which a request finds the operation. The operation doesn't wait for the request, which may lie in the queue of an io_context that
+    // nobody runs any more.
+    class request_target {
     public:
-        explicit cancel_request(operation_base& target) noexcept : target_(&target) {
-            target.wait_.add_reference();
-        }
-        cancel_request(cancel_request&& other) noexcept : target_(std::exchange(other.target_, nullptr)) {}
-        cancel_request& operator=(cancel_request&&) = delete;
-        ~cancel_request() {
-            if (target_ != nullptr)
-                target_->release();
-        }
+        explicit request_target(operation_base& target) noexcept : target_(&target) {}
 
-        void operator()() noexcept { target_->emit(); }
+        // Nothing if the handler is gone.
+        void emit() noexcept {
+            std::unique_lock lock(lock_);
+            operation_base* const target = target_;
+            if (target == nullptr || !target->wait_.try_add_reference())
+                return;
+            lock.unlock(); // the operation may end meanwhile, but not go
+            target->emit();
+            target->release();
+        }
+        void forget() noexcept {
+            std::scoped_lock const lock(lock_);
+            target_ = nullptr;
+        }
 
     private:
-        operation_base* target_;
+        weft::detail::spinlock lock_;
+        operation_base* target_; // guarded by lock_
     };
 
-    template <class Executor> static bool runs_here(Executor const& executor) {
-        if constexpr (boost::asio::can_query<Executor const&, boost::asio::execution::context_t>::value) {
-            boost::asio::execution_context const& runs =
-                boost::asio::query(executor, boost::asio::execution::context);
-            return &runs == weft::detail::find_worker_context();
-        } else {
-            return false;
+    // Made when it has queued up a few times. So it doesn't overtake a handler that is queued because the I/O object was destroyed, which
+    // the signal would still refer to: that handler may be kept back, with others that Asio queues for one that waits, and
+    // be handed on to a strand then.
+    template <class Executor> class request {
+    public:
+        request(Executor const& executor, std::shared_ptr<request_target> target) noexcept
+            : executor_(executor), target_(std::move(target)) {}
+
+        void operator()() noexcept {
+            if (--turns_ == 0)
+                return target_->emit();
+            try {
+                boost::asio::post(Executor(executor_), request(*this));
+            } catch (...) { // as before: it can't be asked
+            }
         }
+
+    private:
+        Executor executor_;
+        std::shared_ptr<request_target> target_;
+        int turns_ = 3;
+    };
+
+    // As long as the handler is not gone, the executor's context has work to do, so it is there; then this is some until the request
+    // is posted.
+    template <class Executor>
+    void post_request(Executor const& executor, std::shared_ptr<request_target> const& target) {
+        std::optional<boost::asio::executor_work_guard<Executor>> work;
+        if (auto const held = wait_.hold())
+            work.emplace(executor);
+        if (work)
+            boost::asio::post(executor, request<Executor>(executor, target));
     }
 
     void emit() noexcept {
@@ -379,10 +420,8 @@ operation_result<Signatures...> await_operation(use_fiber_t token, Executor cons
         throw;
     }
     bool const cancelled = !awaited.wait(cancels);
-    if (cancelled) {
-        awaited.cancel(executor);
-        awaited.wait(cancellation::ignored);
-    }
+    if (cancelled)
+        awaited.end(executor);
     return awaited.take(token.error(), cancelled);
 }
 
