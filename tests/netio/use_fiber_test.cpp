@@ -67,6 +67,31 @@ template <class Token> auto async_keep(kept_handler& place, Token&& token) {
         token);
 }
 
+// An operation of `Executor`'s that ends only when it is asked to. asked() is called by the request.
+template <class Executor, class Asked> struct until_asked {
+    using executor_type = Executor;
+
+    [[nodiscard]] Executor get_executor() const noexcept { return executor; }
+
+    template <class Handler> void operator()(Handler handler) const {
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        auto kept = std::make_shared<Handler>(std::move(handler));
+        slot.assign([=, *this](asio::cancellation_type) {
+            asked();
+            asio::post(executor, [kept] { std::move (*kept)(error_code(asio::error::operation_aborted)); });
+        });
+    }
+
+    Executor executor;
+    Asked asked;
+};
+
+template <class Executor, class Asked, class Token>
+auto async_until_asked(Executor const& executor, Asked asked, Token&& token) {
+    return asio::async_initiate<Token, void(error_code)>(until_asked<Executor, Asked>{executor, asked},
+                                                         token);
+}
+
 // Runs what it is given when it is told to.
 class manual_executor {
 public:
@@ -353,6 +378,76 @@ BOOST_AUTO_TEST_CASE(a_result_that_comes_all_the_same_counts) {
         });
         BOOST_CHECK_THROW(async_keep(kept, use_fiber), weft::cancelled);
         BOOST_TEST(completed);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_token_that_makes_values_of_errors_makes_one_of_a_cancelled_operations) {
+    weft::run([] {
+        asio::steady_timer timer(io_context_for_this_worker(), 1h);
+        for (bool const as_tuple : {true, false}) {
+            weft::cancel_scope scope;
+            auto canceller = weft::spawn([&] { scope.cancel(); });
+            error_code error;
+            if (as_tuple)
+                std::tie(error) = timer.async_wait(asio::as_tuple(use_fiber));
+            else
+                timer.async_wait(asio::redirect_error(use_fiber, error));
+            BOOST_TEST(error == asio::error::operation_aborted);
+            BOOST_TEST(weft::this_fiber::is_cancelled());
+            BOOST_CHECK_THROW(timer.async_wait(asio::as_tuple(use_fiber)), weft::cancelled); // not begun
+        }
+    });
+}
+
+BOOST_AUTO_TEST_CASE(the_request_to_end_comes_where_the_steps_run) {
+    asio::io_context context;
+    run_by_threads const threads(context);
+    weft::run([&] {
+        auto strand = asio::make_strand(context);
+        auto other = asio::make_strand(context);
+        error_code stored;
+        // The token, and the strand that its request is expected in.
+        auto const check = [&](auto const& expected, auto&& token) {
+            std::atomic<bool> in_time = false;
+            weft::cancel_scope scope;
+            auto canceller = weft::spawn([&] { scope.cancel(); });
+            try {
+                async_until_asked(
+                    strand, [&] { in_time = expected.running_in_this_thread(); }, token);
+            } catch (weft::cancelled const&) {
+            }
+            BOOST_TEST(in_time);
+        };
+        check(strand, use_fiber);
+        check(strand, asio::as_tuple(use_fiber));
+        check(strand, asio::redirect_error(use_fiber, stored));
+        check(strand, asio::append(use_fiber, 1));
+        check(strand, asio::bind_allocator(std::allocator<char>(), use_fiber));
+        check(other, asio::bind_executor(other, use_fiber));
+        check(other, asio::bind_executor(other, asio::as_tuple(use_fiber)));
+        check(other, asio::as_tuple(asio::bind_executor(other, use_fiber)));
+        check(other, asio::redirect_error(asio::bind_executor(other, asio::as_tuple(use_fiber)), stored));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_composed_of_no_objects_is_asked_on_its_thread) {
+    weft::run([] {
+        auto& context = io_context_for_this_worker();
+        std::thread::id asked_on;
+        auto const async_step = [&](auto&& token) {
+            return asio::async_compose<decltype(token), void(error_code)>(
+                [&, turns = 0](auto& self, error_code error = {}) mutable {
+                    if (turns++ == 0)
+                        async_until_asked(
+                            context.get_executor(), [&] { asked_on = std::this_thread::get_id(); },
+                            std::move(self));
+                    else
+                        self.complete(error);
+                },
+                token);
+        };
+        BOOST_TEST(!weft::move_on_after(1ms, [&] { async_step(use_fiber); }));
+        BOOST_TEST((asked_on == std::this_thread::get_id()));
     });
 }
 

@@ -17,12 +17,14 @@
 // Cancellation: if the fiber is cancelled, the operation is asked to end (terminal, partial or total: what it knows), and the fiber waits
 // until it has, as the operation refers to buffers of the fiber's. How long that takes is the operation's: async_resolve, say,
 // waits for getaddrinfo. Then weft::cancelled is thrown, also with use_fiber[error]; but if the operation succeeded all the
-// same, its result is returned, and the next wait throws. In a fiber that is cancelled already, nothing is begun. While an exception is
-// in flight, the wait is not cancelled. With bind_cancellation_slot, that slot counts instead of the fiber's cancellation.
+// same, its result is returned, and the next wait throws. as_tuple(use_fiber) and redirect_error(use_fiber, error) make a value of the
+// error before use_fiber sees it, so that also such an end is a value: operation_aborted, say, with this_fiber::is_cancelled() true. In a fiber
+// that is cancelled already, nothing is begun. While an exception is in flight, the wait is not cancelled. With bind_cancellation_slot,
+// that slot counts instead of the fiber's cancellation.
 //
 // The request to end is made where the steps of the operation run, as Asio's signals are not thread-safe: it is posted to the executor that
-// bind_executor(executor, use_fiber) names, else to that of the operation, or, if it has none that can be told, made on the calling
-// fiber. So for operations of several steps on an io_context that several threads run, bind a strand, as with every
+// bind_executor names, else to that of the operation, or, if it has none that can be told (async_compose without I/O objects), made on
+// the calling fiber. So for operations of several steps on an io_context that several threads run, bind a strand, as with every
 // handler in Asio.
 //
 // A fiber of the same worker may close the I/O object on which another waits. It may destroy it, too, but not between that one's cancellation
@@ -51,6 +53,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <weft/cancel_scope.hpp>
@@ -394,13 +397,26 @@ private:
     cancellation_slot_type slot_;
 };
 
-// Where the steps of an operation run: the initiation's executor, or that of the object that it is given; nullptr if there is none.
+// An operation made by async_compose without I/O objects names the system_executor, on which none of its steps runs.
+template <class Executor> inline constexpr bool tells = !std::is_void_v<Executor>;
+template <class... Properties>
+inline constexpr bool tells<boost::asio::basic_system_executor<Properties...>> = false;
+
+// Where the steps of an operation run: the initiation's executor, or that of the object that it is given; nullptr if there is none. Tokens
+// that adapt another wrap the initiation; what bind_executor names counts.
 inline std::nullptr_t executor_of() noexcept { return nullptr; }
 template <class First, class... Rest> auto executor_of(First const& first, Rest const&... rest) noexcept {
-    if constexpr (requires { std::decay_t<decltype(first.get_executor())>(first.get_executor()); })
+    if constexpr (requires { requires tells<std::decay_t<decltype(first.get_executor())>>; })
         return std::decay_t<decltype(first.get_executor())>(first.get_executor());
-    else if constexpr (requires { std::decay_t<decltype(first->get_executor())>(first->get_executor()); })
+    else if constexpr (requires { requires tells<std::decay_t<decltype(first->get_executor())>>; })
         return std::decay_t<decltype(first->get_executor())>(first->get_executor());
+    else if constexpr (requires {
+                           first.initiation_;
+                           first.ex_;
+                       })
+        return std::decay_t<decltype(first.ex_)>(first.ex_);
+    else if constexpr (requires { first.initiation_; })
+        return executor_of(first.initiation_, rest...);
     else
         return executor_of(rest...);
 }
