@@ -209,6 +209,10 @@ BOOST_AUTO_TEST_CASE(operations_may_have_several_signatures) {
         BOOST_TEST(std::get<long>(number) == 6);
         BOOST_CHECK_THROW((async_give<void(error_code), void(int)>(context, use_fiber, refused)),
                           system_error);
+        error_code stored = refused;
+        BOOST_TEST((std::get<int>(async_give<void(error_code), void(int)>(context, use_fiber[stored], 5))) ==
+                   5);
+        BOOST_TEST(!stored);
     });
 }
 

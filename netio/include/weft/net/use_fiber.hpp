@@ -274,6 +274,8 @@ public:
 
     // Once the handler is gone.
     operation_result<Signatures...> take(boost::system::error_code* stored, bool cancelled) {
+        if (stored != nullptr)
+            stored->clear(); // what the handler was called with may have no error
         if (failure_)
             std::rethrow_exception(failure_);
         return take_from<0>(stored, cancelled);
@@ -343,9 +345,8 @@ private:
         if (stored == nullptr)
             throw std::system_error(error);
     }
-    static void check(std::exception_ptr const& error, boost::system::error_code* stored, bool cancelled) {
-        if (stored != nullptr)
-            stored->clear();
+    static void check(std::exception_ptr const& error, boost::system::error_code* /*stored*/,
+                      bool cancelled) {
         if (!error)
             return;
         check_cancelled(cancelled);
