@@ -129,20 +129,22 @@ template <class Call> ssize_t attempt(int fd, std::uint32_t events, std::size_t 
     fault_verdict const verdict = plan.draw();
     if (!delay(fd, verdict))
         return fail(EBADF);
-    bool broken = false;
+    epoll_engine& engine = *epoll_engine::current();
     if (verdict.reset) {
+        bool broken = false;
         bool const told = reset(fd, kind, broken);
-        if (broken)
+        if (broken) {
             plan.count(verdict, &counts::resets);
-        if (broken && !told)
-            return fail(ECONNRESET);
+            if (told)
+                engine.repeat_edge(fd);
+            return fail(told ? EAGAIN : ECONNRESET);
+        }
     }
-    if (verdict.interrupted && !broken) {
+    if (verdict.interrupted) {
         plan.count(verdict, &counts::interruptions);
         return fail(EINTR);
     }
-    epoll_engine& engine = *epoll_engine::current();
-    if (verdict.blocked && !broken && would_succeed(fd, events)) {
+    if (verdict.blocked && would_succeed(fd, events)) {
         engine.repeat_edge(fd);
         plan.count(verdict, &counts::would_block);
         return fail(EAGAIN);

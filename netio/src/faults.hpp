@@ -5,12 +5,13 @@
 //   1. It is left alone if it is not a fiber's, or if the descriptor's readiness is not ours to pretend (watched_by_us()).
 //   2. One verdict is drawn, of always the same number of random numbers. So what a worker's calls meet depends on their order alone.
 //   3. Delay: other fibers run. If the descriptor was closed meanwhile: EBADF, as if the call had been waiting.
-//   4. Reset: the connection is ended so that the kernel knows it; what becomes of this call, and later ones, is the kernel's.
+//   4. Reset: the connection is ended so that the kernel knows it, and EAGAIN, as if it came during a wait: a call that has moved bytes leaves
+//      the error to the next one. What becomes of this call, and later ones, is the kernel's.
 //   5. Interruption: EINTR, and the kernel isn't asked.
 //   6. Would block: if the kernel shows that it would not, EAGAIN.
 //   7. Short: the kernel is asked for fewer bytes.
 //
-// The engine is edge-triggered, and its edges may be behind us. So after 6, and after a write by 7, epoll is told to report once more what is
+// The engine is edge-triggered, and its edges may be behind us. So after 4 and 6, and after a write by 7, epoll is told to report once more what is
 // ready (epoll_engine::repeat_edge()). Between that and the caller's park nothing is polled, as nothing switches: no edge is lost. That is
 // why only 3, which comes first, gives way to other fibers. After a read by 7, the short-read rule must not take what we left for nothing:
 // watch::withheld.

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -567,6 +568,36 @@ BOOST_AUTO_TEST_CASE(a_reset_is_told_once_and_lasts) {
                 BOOST_TEST(error == (tcp ? ECONNRESET : 0));
                 BOOST_TEST(send_errno(pair[1].get()) == EPIPE);
             });
+}
+
+// Where it strikes a call that has moved some bytes already, that call returns them, and the next one tells.
+BOOST_AUTO_TEST_CASE(a_reset_in_the_midst_of_a_call_is_the_next_calls) {
+    auto const options = [](std::uint32_t seed) {
+        return fault_options{.seed = seed, .short_reads = 0.5, .short_writes = 0.5, .resets = 0.1};
+    };
+    constexpr std::array out{writing::write, writing::writev, writing::send, writing::sendmsg};
+    std::size_t midway = 0;
+    auto* const before = ::signal(SIGPIPE, SIG_IGN);
+    under_many_seeds(200, options, [&](std::uint32_t seed) {
+        auto pair = support::tcp_pair();
+        std::string bytes = pattern(1000, seed);
+        auto const after = [&](int fd, ssize_t moved) {
+            if (moved <= 0 || moved == 1000)
+                return;
+            ++midway;
+            BOOST_TEST((seed % 2 == 0 ? recv_errno(fd) : send_errno(fd)) == ECONNRESET);
+        };
+        auto writer = weft::spawn([&] {
+            int const fd = pair[1].get();
+            after(fd, write_all(out[seed / 2 % out.size()], fd, bytes));
+        });
+        char buffer[1000];
+        auto const how = seed / 8 % 2 == 0 ? reading::recv_all : reading::recvmsg_all;
+        after(pair[0].get(), read_some(how, pair[0].get(), buffer, sizeof buffer));
+        writer.join();
+    });
+    ::signal(SIGPIPE, before);
+    BOOST_TEST(midway > 0U);
 }
 
 // A descriptor that is closed while a call on it is delayed: the call doesn't reach what gets its number.
