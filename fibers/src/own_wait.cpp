@@ -4,7 +4,7 @@
 namespace weft::detail {
 
 void throw_cancelled() {
-    scope_node const* const by = find_cancelled(current_fiber->scope);
+    scope_node const* const by = end_by_cancelled(current_fiber->scope);
     throw cancelled(by != nullptr && !by->reason.empty() ? by->reason : "the deadline has passed");
 }
 

@@ -32,7 +32,7 @@ void deliver_wake(inbox_message& message) noexcept {
 // The wait of a patched call ends by ECANCELED, of which nobody else may hear: its scope remembers.
 wake_cause cancelled_wait(fiber_core const& fiber) noexcept {
     if (fiber.interruptible != interruption::none)
-        if (scope_node* const by = find_cancelled(fiber.scope))
+        if (scope_node* const by = end_by_cancelled(fiber.scope))
             by->failed_calls = true;
     return wake_cause::cancelled;
 }
@@ -58,7 +58,10 @@ void time_out(timer_node& node) noexcept {
         node.deadline < fiber.call_deadline) {
         scope_bounds const bounds = bounds_of(fiber.scope);
         if (bounds.deadline <= clock::now()) {
-            cancel(*bounds.limiting, {}); // which wakes it
+            if (!claim(fiber, wake_cause::cancelled))
+                return; // woken already: the deadline has not ended this wait
+            cancel(*bounds.limiting, {});
+            deliver(fiber);
             return;
         }
     }
@@ -79,7 +82,9 @@ wake_cause park(wait_reason reason, time_point deadline, interruption interrupti
         refuse_switch(reason.operation(), reason.subject());
     self.reason = reason;
     self.interruptible = interruptible;
-    self.cancels = interruptible != interruption::none ? cancellation::heeded : cancels;
+    self.cancels = interruptible != interruption::none && cancels != cancellation::never_heeded
+                       ? cancellation::heeded
+                       : cancels;
     self.call_deadline = deadline;
     if (auto* const hook = park_hook.load(std::memory_order_relaxed)) [[unlikely]]
         hook(reason.operation());

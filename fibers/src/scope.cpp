@@ -69,6 +69,13 @@ scope_node* find_cancelled(scope_node* innermost) noexcept {
     return bounds.deadline != never && bounds.deadline <= clock::now() ? bounds.limiting : nullptr;
 }
 
+scope_node* end_by_cancelled(scope_node* innermost) noexcept {
+    scope_node* const by = find_cancelled(innermost);
+    if (by != nullptr && !by->cancelled)
+        cancel(*by, {});
+    return by;
+}
+
 void put_inside(scope_node& node, scope_node& parent) noexcept {
     node.parent = &parent;
     node.previous = nullptr;
@@ -114,6 +121,7 @@ void join_scope(fiber_core& fiber, scope_node& node) noexcept { link_member(fibe
 void part_from_scopes(fiber_core& fiber) noexcept {
     if (fiber.scope != nullptr)
         unlink_member(fiber);
+    fiber.base_scope = nullptr; // the group may end now
     if (fiber.own_scope == nullptr)
         return;
     if (fiber.own_scope->parent != nullptr)

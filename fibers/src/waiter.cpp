@@ -63,9 +63,10 @@ wake_cause wait_on_thread_cancellable(std::atomic<std::uint32_t>& word, time_poi
 
 } // namespace
 
-wake_cause waiter::wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible) {
+wake_cause waiter::wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible,
+                                    cancellation cancels) {
     if (fiber != nullptr)
-        return park(reason, deadline, interruptible);
+        return park(reason, deadline, interruptible, cancels);
     return wait_on_thread_cancellable(thread_state, deadline, interruptible != interruption::none);
 }
 

@@ -17,7 +17,7 @@ inline int ended_by(wake_cause cause) noexcept {
 inline bool fails_as_cancelled() noexcept {
     if (current_fiber->scope == nullptr)
         return false;
-    scope_node* const by = find_cancelled(current_fiber->scope);
+    scope_node* const by = end_by_cancelled(current_fiber->scope);
     if (by == nullptr)
         return false;
     by->failed_calls = true;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -265,5 +266,39 @@ BOOST_AUTO_TEST_CASE(a_deadline_that_has_ended_a_wait_stays_passed) {
         other.get();
         if (!ended_by_scope)
             throw std::runtime_error("the scope ended nothing");
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_that_has_ended_a_call_at_once_stays_passed) {
+    weft::run([] {
+        weft::cancel_scope scope(weft::clock::now() - 1ms);
+        bool const finished = scope.run([&] {
+            try {
+                weft::this_fiber::sleep_for(1h);
+            } catch (weft::cancelled const&) {
+                scope.set_deadline(weft::never);
+                throw;
+            }
+        });
+        BOOST_TEST(!finished);
+        BOOST_TEST(weft::this_fiber::is_cancelled());
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_that_has_ended_no_wait_may_still_move) {
+    weft::run([] {
+        weft::semaphore permits(0);
+        auto waiting = weft::spawn([&] {
+            weft::cancel_scope scope(5ms);
+            permits.acquire(); // granted in time, though it returns late
+            scope.set_deadline(weft::never);
+            return weft::this_fiber::is_cancelled();
+        });
+        weft::this_fiber::yield();
+        auto const late = weft::clock::now() + 10ms;
+        std::thread([&] { permits.release(); }).join();
+        while (weft::clock::now() < late) { // the worker is busy
+        }
+        BOOST_TEST(!waiting.get());
     });
 }

@@ -72,6 +72,37 @@ BOOST_AUTO_TEST_CASE(the_standard_library_waits_as_fibers_do) {
     });
 }
 
+// It would end the program, or spin, if a futex said that the fiber was cancelled.
+BOOST_AUTO_TEST_CASE(the_standard_library_waits_to_the_end_in_a_cancelled_fiber) {
+    weft::run([] {
+        std::latch latch(1);
+        std::counting_semaphore<10> semaphore(0);
+        std::barrier barrier(2);
+        std::promise<int> promise;
+        std::atomic<int> number{0};
+        std::vector<weft::fiber<>> fibers;
+        fibers.push_back(weft::spawn([&] { latch.wait(); }));
+        fibers.push_back(weft::spawn([&] { semaphore.acquire(); }));
+        fibers.push_back(weft::spawn([&] { barrier.arrive_and_wait(); }));
+        fibers.push_back(weft::spawn([&] { BOOST_TEST(promise.get_future().get() == 7); }));
+        fibers.push_back(weft::spawn([&] { number.wait(0); }));
+        weft::this_fiber::yield();
+        for (weft::fiber<>& each : fibers)
+            each.cancel();
+        weft::this_fiber::yield();
+        for (weft::fiber<>& each : fibers)
+            BOOST_TEST(!each.done());
+        latch.count_down();
+        semaphore.release();
+        barrier.arrive_and_wait();
+        promise.set_value(7);
+        number = 1;
+        number.notify_all();
+        for (weft::fiber<>& each : fibers)
+            each.get(); // it has returned
+    });
+}
+
 BOOST_AUTO_TEST_CASE(threads_and_fibers_wake_each_other) {
     weft::run(
         [] {

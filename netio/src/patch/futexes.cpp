@@ -96,7 +96,10 @@ public:
     }
 
     wake_cause wait(time_point deadline) noexcept {
-        wake_cause const cause = self_.wait_cancellable({"futex"}, deadline, interruption::unless_restarted);
+        // The standard library ends the program, or tries again for ever, when a futex says what the kernel never does: so a fiber's
+        // cancellation doesn't end this wait.
+        wake_cause const cause = self_.wait_cancellable({"futex"}, deadline, interruption::unless_restarted,
+                                                        weft::detail::cancellation::never_heeded);
         if (cause != wake_cause::notified)
             lot_guard(word_).erase(self_);
         return cause;
@@ -139,7 +142,6 @@ long wait_on_fiber(std::array<long, 6> const& arguments, call const& what) {
     time_point const bound = shared ? std::min(deadline, deadline_after(look_again)) : deadline;
     switch (waiting.wait(bound)) {
     case wake_cause::interrupted: return fail(EINTR);
-    case wake_cause::cancelled: return fail(ECANCELED);
     case wake_cause::timed_out:
         if (clock::now() >= relative || limit.over())
             return fail(ETIMEDOUT);

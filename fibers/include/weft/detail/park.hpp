@@ -26,7 +26,7 @@ bool cancel_park(fiber_core& fiber) noexcept;
 // Suspends the running fiber, for which begin_park() has been called, until wake(), `deadline`, a signal's handler or the fiber's
 // cancellation, which also keeps it from being suspended; returns which. Other fibers run meanwhile. errno is kept.
 //
-// What a handler can end, a cancellation ends, too: such a call has a way to say so. `cancels` is for the others.
+// What a handler can end, a cancellation ends, too, as such a call has a way to say so; unless `cancels` says never_heeded.
 wake_cause park(wait_reason reason, time_point deadline, interruption interruptible = interruption::none,
                 cancellation cancels = cancellation::ignored) noexcept;
 

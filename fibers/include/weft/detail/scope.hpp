@@ -42,6 +42,10 @@ scope_bounds bounds_of(scope_node* innermost) noexcept;
 // The scope by which a fiber with this innermost one is cancelled now; null if it isn't.
 scope_node* find_cancelled(scope_node* innermost) noexcept;
 
+// The same, by who is about to end a call because of it. A deadline that has done so has cancelled its scope for good: moving it afterwards
+// must not make that call's end a riddle.
+scope_node* end_by_cancelled(scope_node* innermost) noexcept;
+
 // `node` becomes the calling fiber's innermost scope, until leave_scope(), which must come before the outer one's.
 void enter_scope(scope_node& node) noexcept;
 void leave_scope(scope_node& node) noexcept;

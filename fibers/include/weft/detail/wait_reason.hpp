@@ -77,6 +77,10 @@ enum class interruption : std::uint8_t {
 };
 
 // Whether the wait ends when the fiber is cancelled: scope.hpp.
-enum class cancellation : std::uint8_t { ignored, heeded };
+enum class cancellation : std::uint8_t {
+    ignored,
+    heeded,
+    never_heeded, // even if a signal's handler ends the wait
+};
 
 } // namespace weft::detail

@@ -31,7 +31,8 @@ struct waiter {
 
     // As wait(), for a call that is a cancellation point: pthread_cancel(3) ends a plain thread's wait by unwinding from here.
     // A signal's handler ends it, too, if `interruptible`.
-    wake_cause wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible);
+    wake_cause wait_cancellable(wait_reason reason, time_point deadline, interruption interruptible,
+                                cancellation cancels = cancellation::ignored);
 
     // Decides that the one that waits will be woken; false if its deadline was first. It goes on waiting until deliver(),
     // so until then it, and what it waits on, exist; afterwards they may be gone.
