@@ -71,6 +71,9 @@ void post(std::size_t worker, std::function<void()> function) {
     if (worker >= group.workers.size())
         throw std::out_of_range("weft::post: there is no worker " + std::to_string(worker) +
                                 "; this run has " + std::to_string(group.workers.size()));
+    if (group.workers[worker] == nullptr)
+        throw std::runtime_error("weft::post: worker " + std::to_string(worker) +
+                                 " is not in this process, which a fork by a fiber of another one made");
     post_to(*group.workers[worker], std::move(function));
 }
 

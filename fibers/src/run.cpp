@@ -10,6 +10,7 @@
 
 #include <weft/detail/helper_thread.hpp>
 #include <weft/detail/offload.hpp>
+#include <weft/detail/wait_list.hpp>
 #include <weft/run.hpp>
 
 #include "fiber_locals.hpp"
@@ -146,6 +147,7 @@ void watch_forks() {
     static std::once_flag once;
     std::call_once(once, [] {
         ::pthread_atfork(nullptr, nullptr, [] {
+            wait_list::forget_all();
             forget_helpers();
             forget_offloaded();
             if (this_worker != nullptr && current_fiber != nullptr)

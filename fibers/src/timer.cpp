@@ -2,6 +2,7 @@
 #include <utility>
 
 #include <weft/detail/misuse.hpp>
+#include <weft/detail/own_wait.hpp>
 #include <weft/fiber.hpp>
 #include <weft/timer.hpp>
 
@@ -44,7 +45,13 @@ void timer::set(time_point when) {
     }
     deadline = when;
     over_.clear();
-    home_->arm_timer(*this);
+    try {
+        home_->arm_timer(*this);
+    } catch (...) {
+        deadline = never;
+        over_.set();
+        throw;
+    }
 }
 
 bool timer::cancel() {
@@ -73,10 +80,12 @@ void timer::expired() noexcept {
 
 bool timer::wait() {
     require_own_worker();
-    bool const was_armed = armed();
+    detail::throw_if_cancelled();
+    if (!armed())
+        return has_expired_;
     auto const before = expirations_;
     over_.wait();
-    return was_armed ? expirations_ != before : has_expired_;
+    return expirations_ != before;
 }
 
 } // namespace weft

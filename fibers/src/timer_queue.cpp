@@ -87,7 +87,7 @@ void timer_queue::remove(timer_node& node) noexcept {
 void timer_queue::clear() noexcept {
     for (entry const& each : heap_)
         if (each.node != nullptr)
-            each.node->queued = never;
+            each.node->queued = each.node->deadline = never;
     heap_.clear();
     empty_ = 0;
 }

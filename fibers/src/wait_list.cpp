@@ -5,7 +5,13 @@
 
 namespace weft::detail {
 
+constinit std::uint32_t wait_list::forks = 0;
+
 void wait_list::push_back(waiter& w) noexcept {
+    if (empty()) {
+        head_ = tail_ = nullptr;
+        forks_ = forks;
+    }
     w.previous = tail_;
     w.next = nullptr;
     (tail_ != nullptr ? tail_->next : head_) = &w;
@@ -25,7 +31,7 @@ void wait_list::erase(waiter& w) noexcept {
 }
 
 waiter* wait_list::claim_first() noexcept {
-    while (head_ != nullptr) {
+    while (!empty()) {
         waiter& first = *head_;
         unlink(first);
         if (first.claim())

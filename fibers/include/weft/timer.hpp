@@ -1,11 +1,15 @@
 // timer: calls a function at a time, unless it is cancelled before. As asyncio's call_later and Go's time.AfterFunc.
 //
-//     weft::timer reminder(30s, [&] { session.warn(); }); // on a fiber of its own
+//     weft::timer reminder(30s, [session] { session->warn(); }); // on a fiber of its own
+//
+// The function's fiber, once begun, goes on by itself: neither cancel() nor the timer's end stops it or waits for it. So it must own what it
+// uses, as by a std::shared_ptr.
 //
 // For a limit on a stretch of work, take a cancel_scope or move_on_after instead: they end the work itself.
 //
 // A timer belongs to the worker that it was set on; its members throw std::logic_error elsewhere. Arming and cancelling are cheap, so that
-// there may be a million of them. An armed timer doesn't keep weft::run from returning, and never expires after that.
+// there may be a million of them. An armed timer doesn't keep weft::run from returning, and never expires after that; nor in the child
+// of a fork, where it isn't armed any more.
 #pragma once
 
 #include <chrono>
@@ -43,7 +47,7 @@ public:
         set(deadline_after(duration));
     }
 
-    // False if it was not armed: it has expired, or was cancelled before.
+    // False if it was not armed: it has expired, and the function may be about to run, or running; or it was cancelled before.
     bool cancel();
 
     [[nodiscard]] bool armed() const noexcept { return deadline != never; }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 
 #include <weft/clock.hpp>
@@ -29,13 +30,13 @@ struct claimed_waiters {
 
 class wait_list {
 public:
-    [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+    [[nodiscard]] bool empty() const noexcept { return head_ == nullptr || forks_ != forks; }
 
     void push_back(waiter& w) noexcept;
     void erase(waiter& w) noexcept;
 
     // The first one; null if there is none.
-    [[nodiscard]] waiter* first() const noexcept { return head_; }
+    [[nodiscard]] waiter* first() const noexcept { return empty() ? nullptr : head_; }
 
     // Takes the first waiter that still waits off the list, for deliver(); null if there is none.
     [[nodiscard]] waiter* claim_first() noexcept;
@@ -53,11 +54,17 @@ public:
     wake_cause wait(waiter& self, std::unique_lock<biased_lock>& lock, wait_reason reason,
                     time_point deadline, cancellation cancels, claimed_waiters const& woken = {}) noexcept;
 
+    // In the child of a fork: all lists are empty. Those who waited are not in this process; they only look so.
+    static void forget_all() noexcept { ++forks; }
+
 private:
+    static constinit std::uint32_t forks; // of this process's ancestors; changes while there is one thread
+
     void unlink(waiter& w) noexcept;
 
     waiter* head_ = nullptr;
     waiter* tail_ = nullptr;
+    std::uint32_t forks_ = 0; // what `forks` was when the first of them came
 };
 
 } // namespace weft::detail
