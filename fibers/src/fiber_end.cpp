@@ -8,7 +8,8 @@
 
 namespace weft::detail {
 
-void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept {
+void run_callbacks(done_callback* latest, fiber_core const& fiber,
+                   std::exception_ptr const& failure) noexcept {
     done_callback* next = nullptr;
     while (latest != nullptr) {
         done_callback* const earlier = std::exchange(latest->next, next);
@@ -17,7 +18,7 @@ void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept {
     while (next != nullptr) {
         done_callback* const each = std::exchange(next, next->next);
         try {
-            each->function(fiber.task->failure);
+            each->function(failure);
         } catch (...) {
             report_unhandled(fiber.name, std::current_exception());
         }

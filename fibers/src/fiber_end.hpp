@@ -15,8 +15,9 @@ struct done_callback {
     std::function<void(std::exception_ptr)> function;
 };
 
-// Calls and deletes them, the first one first.
-void run_callbacks(done_callback* latest, fiber_core& fiber) noexcept;
+// Calls and deletes them, the first one first. `failure`: what ended the fiber, or null.
+void run_callbacks(done_callback* latest, fiber_core const& fiber,
+                   std::exception_ptr const& failure) noexcept;
 
 // The fiber has ended, and nobody will ask for its result.
 void report_failure(fiber_core const& fiber) noexcept;

@@ -5,6 +5,7 @@
 #include <weft/detail/misuse.hpp>
 #include <weft/detail/own_wait.hpp>
 #include <weft/detail/scope.hpp>
+#include <weft/detail/task.hpp>
 #include <weft/fiber_handle.hpp>
 
 #include "fiber_end.hpp"
@@ -88,7 +89,7 @@ void fiber_handle::add_callback(std::function<void(std::exception_ptr)> callback
         return;
     }
     lock.unlock();
-    detail::run_callbacks(made.release(), fiber);
+    detail::run_callbacks(made.release(), fiber, fiber.task->failure);
 }
 
 void fiber_handle::release() noexcept {

@@ -14,13 +14,20 @@ struct helper {
     void* argument;
 };
 
+// Also when pthread_cancel(3) ends it.
+struct counted_until_end {
+    counted_until_end() noexcept = default;
+    counted_until_end(counted_until_end const&) = delete;
+    counted_until_end& operator=(counted_until_end const&) = delete;
+    ~counted_until_end() { helpers.fetch_sub(1, std::memory_order_relaxed); }
+};
+
 void* run_helper(void* argument) {
+    counted_until_end const counted;
     auto const* const given = static_cast<helper*>(argument);
     helper const self = *given;
     delete given;
-    void* const result = self.function(self.argument);
-    helpers.fetch_sub(1, std::memory_order_relaxed);
-    return result;
+    return self.function(self.argument);
 }
 
 bool start(pthread_t& thread, int detach_state, void* (*function)(void*), void* argument,

@@ -79,6 +79,9 @@ void vanish(fiber_core& fiber) noexcept {
     // One for all: nobody will free what lies on those stacks.
     static std::exception_ptr const failure = std::make_exception_ptr(
         fiber_cancelled("of the parent", "it is not part of the process that a fork by another fiber made"));
+    fiber.state.store(park_state::running, std::memory_order_relaxed); // nobody wakes it
+    if (fiber.done)
+        return;
     fiber.task->failure = failure;
     fiber.end = fiber_end::cancelled;
     fiber.done = true;
@@ -184,7 +187,9 @@ fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
             begin_life(*fiber);
             return *fiber;
         }
-    stack_memory const stack = allocate_stack(stack_size != 0 ? stack_size : usual_size);
+    std::size_t const large_task =
+        room > resting_fibers::largest_room ? room : 0; // beside the stack, not in its place
+    stack_memory const stack = allocate_stack((stack_size != 0 ? stack_size : usual_size) + large_task);
     offset_ = (offset_ + offset_step) % offset_limit;
     auto* const fiber =
         new (reserve_top(stack, sizeof(fiber_core) + room, alignof(fiber_core), offset_)) fiber_core;
@@ -201,8 +206,8 @@ fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
 void worker::start(fiber_core& fiber) noexcept {
     if (fiber.daemon)
         ++daemons_;
-    else if (live_++ == 0 && !stopping_)
-        group_.begin_work();
+    else if (live_++ == 0 && !stopping_ && !group_.begin_more_work())
+        stopping_ = true; // the order to stop is on its way: a daemon has spawned it meanwhile
     live_fibers_.push_back(fiber);
     make_ready(fiber);
     if (stopping_ && live_ == 0)
@@ -211,19 +216,20 @@ void worker::start(fiber_core& fiber) noexcept {
 
 void worker::finish(fiber_core& fiber) noexcept {
     end_locals(fiber); // which may wait
-    timers_.remove(fiber.timer);
     part_from_scopes(fiber);
     fiber.lock.lock();
     fiber.done = true;
     claimed_waiters const joiners = fiber.joiners.claim_all();
     done_callback* const callbacks = std::exchange(fiber.callbacks, nullptr);
+    // Not to be looked for when the joiners run, who may take it.
+    std::exception_ptr const failure = callbacks != nullptr ? fiber.task->failure : nullptr;
     bool const unobserved = fiber.detached;
     fiber.lock.unlock();
     joiners.deliver();
     if (fiber.observer != nullptr)
         fiber.observer->ended(*fiber.observer, fiber);
     if (callbacks != nullptr)
-        run_callbacks(callbacks, fiber);
+        run_callbacks(callbacks, fiber, failure);
     if (unobserved)
         report_failure(fiber);
     live_fibers_.erase(fiber);
@@ -251,6 +257,9 @@ void worker::count_end(fiber_core const& fiber) noexcept {
 }
 
 void worker::rest(fiber_core& fiber) noexcept {
+    // Callbacks, and the result's destructor, may have waited, and made scopes.
+    part_from_scopes(fiber);
+    timers_.remove(fiber.timer);
     if (!fiber.reusable || ending_)
         fiber.context_ends = true;
     if (!fiber.context_ends)
@@ -315,7 +324,7 @@ void worker::serve() noexcept {
 // Again whenever no others are left, and at the end of each: one may have been spawned since.
 void worker::cancel_daemons() noexcept {
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
-        if (each->daemon)
+        if (each->daemon && !each->done)
             cancel(own_scope_of(*each), "every other fiber has ended");
     if (waits_for_others_ != nullptr)
         wake(*waits_for_others_, wake_cause::notified);
@@ -467,8 +476,10 @@ void worker::survive_fork() noexcept {
             vanish(*each);
         }
     live_fibers_ = {};
-    if (orphan_)
+    if (orphan_) {
         live_fibers_.push_back(self);
+        main_.state.store(park_state::running, std::memory_order_relaxed); // nobody wakes it
+    }
     keep_alone_in_scopes(self);
     timers_.clear();
     current_lock_owner = 0;

@@ -29,6 +29,7 @@ void worker::wait_until(time_point deadline) noexcept {
         return;
     }
     bool suspicious = false;
+    only_fibers_.store(false, std::memory_order_relaxed); // until it is known
     auto expected = sleep_state::awake;
     if (!sleeping_.compare_exchange_strong(expected, sleep_state::asleep, std::memory_order_seq_cst)) {
         deadline = time_point::min();
@@ -106,7 +107,8 @@ void worker::cancel_fibers() noexcept {
     if (!serving_)
         cancel(own_scope_of(main_), reason);
     for (fiber_core* each = live_fibers_.first(); each != nullptr; each = each->next_live)
-        cancel(own_scope_of(*each), reason);
+        if (!each->done) // else a callback of its end waits
+            cancel(own_scope_of(*each), reason);
 }
 
 // Workers agree under the group's mutex: each says that it is idle, and until when; the last one lets time jump to the earliest.

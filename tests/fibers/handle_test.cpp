@@ -1,5 +1,7 @@
 // What the handle of a fiber can do beside waiting for the result: stop, cancel, callbacks, and what is known of the fiber.
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <stdexcept>
@@ -14,6 +16,7 @@
 #include <weft/post.hpp>
 #include <weft/run.hpp>
 #include <weft/semaphore.hpp>
+#include <weft/task_group.hpp>
 #include <weft/this_fiber.hpp>
 
 #include "support/memory.hpp"
@@ -329,5 +332,61 @@ BOOST_AUTO_TEST_CASE(bursts_leave_little_memory_behind) {
         while (support::resident_bytes() > before + kept && weft::clock::now() < deadline)
             weft::this_fiber::sleep_for(10ms);
         BOOST_TEST(support::resident_bytes() < before + kept);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(callbacks_may_do_what_fibers_do) {
+    weft::run([] {
+        weft::semaphore done(0);
+        weft::semaphore permits(0);
+        auto const use_everything = [&] {
+            int inside = 0;
+            weft::with_task_group([&](weft::task_group& group) { group.spawn([&] { ++inside; }); });
+            BOOST_TEST(inside == 1);
+            weft::semaphore own(0);
+            auto release = weft::spawn([&] { own.release(); });
+            BOOST_TEST(own.try_acquire_for(1h)); // whose timer must not outlive the fiber
+            release.join();
+            done.release();
+        };
+        for (int i = 0; i < 50; ++i) {
+            weft::task_group group;
+            group.spawn({.name = {}, .stack_size = 64 * 1024}, [] {}).on_done(use_everything);
+            weft::spawn({.name = {}, .stack_size = 64 * 1024}, [] {}).on_done(use_everything);
+            done.acquire();
+            done.acquire();
+            group.wait();
+        }
+        // A later fiber on the same stack belongs to no former scope.
+        BOOST_TEST(!weft::spawn([] { return weft::this_fiber::is_cancelled(); }).get());
+    });
+}
+
+BOOST_AUTO_TEST_CASE(callbacks_know_the_failure_that_get_has_taken) {
+    weft::run([] {
+        weft::semaphore taken(0);
+        weft::semaphore called(0);
+        auto failing = weft::spawn([]() -> int { throw std::out_of_range("far"); });
+        failing.on_done([&] { taken.acquire(); });
+        bool known = false;
+        failing.on_done([&](std::exception_ptr const& failure) {
+            known = failure != nullptr;
+            called.release();
+        });
+        BOOST_CHECK_THROW(failing.get(), std::out_of_range);
+        taken.release();
+        called.acquire();
+        BOOST_TEST(known);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(what_a_function_captures_may_be_larger_than_a_stack) {
+    weft::run([] {
+        std::array<char, std::size_t{300} * 1024> large{};
+        large.back() = 'x';
+        auto reader = weft::spawn([large] { return large.back(); });
+        auto other = weft::spawn([] { return 7; });
+        BOOST_TEST(reader.get() == 'x');
+        BOOST_TEST(other.get() == 7);
     });
 }

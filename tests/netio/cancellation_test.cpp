@@ -26,6 +26,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <weft/cancel_scope.hpp>
+#include <weft/detail/helper_thread.hpp>
 #include <weft/fiber.hpp>
 #include <weft/net/acceptor.hpp>
 #include <weft/net/tcp_stream.hpp>
@@ -138,6 +139,9 @@ BOOST_AUTO_TEST_CASE(every_call_that_waits_is_cancelled) {
              }},
             {"system", [] { return ::system("exec sleep 100"); }},
         };
+        std::size_t const helpers = weft::detail::helper_count();
+        weft::move_on_after(1ms, [&] { ::flock(file.get(), LOCK_EX); });
+        BOOST_TEST(weft::detail::helper_count() == helpers); // its thread has ended
         for (named_call const& each : calls)
             expect_cancelled(each);
         // What waits for room has sent a part before it is cancelled; then it is.
