@@ -140,6 +140,12 @@ void task_group::body_cancelled() {
     throw;
 }
 
+void task_group::body_left() {
+    detail::cancel(scope_, "the body of the task group was left by pthread_exit");
+    wait_for_all(detail::cancellation::ignored);
+    throw;
+}
+
 void task_group::wait_for_start(detail::start_state& state, fiber_handle& child) {
     if (!state.wait(detail::own_cancellation())) {
         child.cancel("the fiber that waits for its start was cancelled");

@@ -363,3 +363,24 @@ BOOST_AUTO_TEST_CASE(misuse_is_told) {
         },
         support::with_workers(2));
 }
+
+// pthread_exit(3) ends a fiber by an exception that is nobody's.
+BOOST_AUTO_TEST_CASE(a_fiber_may_end_itself_in_a_start_or_in_a_body) {
+    weft::run([] {
+        weft::task_group group;
+        auto const leave = [](weft::readiness<int>&) { throw weft::detail::fiber_exit(); };
+        BOOST_CHECK_EXCEPTION(group.start<int>(leave), std::logic_error, says("returned without"));
+        int cancelled = 0;
+        bool went_on = false;
+        weft::spawn([&] {
+            weft::with_task_group([&](weft::task_group& inner) {
+                inner.spawn(sleeper(cancelled));
+                weft::this_fiber::yield();
+                throw weft::detail::fiber_exit();
+            });
+            went_on = true;
+        }).join();
+        BOOST_TEST(cancelled == 1);
+        BOOST_TEST(!went_on);
+    });
+}

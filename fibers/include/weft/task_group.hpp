@@ -174,6 +174,12 @@ public:
                 readiness<T> status(state, value);
                 try {
                     call(status);
+                } catch (detail::fiber_exit const&) { // pthread_exit(3): its own end, not the starter's
+                    if (status.state_ != nullptr) {
+                        state.failure = detail::ended_unready();
+                        state.end();
+                    }
+                    throw;
                 } catch (...) {
                     if (status.state_ == nullptr)
                         throw;
@@ -225,6 +231,8 @@ private:
     // The body of with_task_group threw what is being handled: an error, or weft::cancelled.
     void body_failed();
     void body_cancelled();
+    // ... or what must not be caught: passes it on, once the group has ended.
+    [[noreturn]] void body_left();
 
     void child_ended(detail::fiber_core& child) noexcept;
     void add_failure(char const* fiber, std::exception_ptr failure) noexcept;
@@ -252,7 +260,11 @@ template <class Body> void with_task_group(failure_policy policy, Body&& body) {
         std::forward<Body>(body)(group);
     } catch (cancelled const&) {
         group.body_cancelled();
+    } catch (detail::fiber_exit const&) {
+        group.body_left();
     } catch (...) {
+        if (std::current_exception() == nullptr) // the thread ends, by pthread_exit(3) on main
+            group.body_left();
         group.body_failed();
     }
     group.wait();
