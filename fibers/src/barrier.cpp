@@ -1,3 +1,4 @@
+#include <exception>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -28,15 +29,29 @@ std::uint64_t barrier::arrive_as(std::ptrdiff_t leaving) {
         return phase;
     // Nobody else is expected in this phase, so nothing changes meanwhile.
     lock.unlock();
-    if (completion_)
-        completion_();
+    std::exception_ptr const failure = complete();
     lock.lock();
     missing_ = expected_;
     ++phase_;
     detail::claimed_waiters const all = waiting_.claim_all();
     lock.unlock();
     all.deliver();
+    if (failure)
+        std::rethrow_exception(failure);
     return phase;
+}
+
+// Whatever becomes of who was the last to arrive, the phase ends: the others wait for it.
+std::exception_ptr barrier::complete() const noexcept {
+    if (!completion_)
+        return nullptr;
+    detail::uncancellable const whole;
+    try {
+        completion_();
+    } catch (...) {
+        return std::current_exception();
+    }
+    return nullptr;
 }
 
 barrier::arrival_token barrier::arrive() { return arrival_token(arrive_as(0)); }

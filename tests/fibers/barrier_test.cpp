@@ -239,3 +239,30 @@ BOOST_AUTO_TEST_CASE(holds_between_workers_and_threads) {
     });
     BOOST_TEST(phase == rounds);
 }
+
+BOOST_AUTO_TEST_CASE(a_phase_ends_whatever_becomes_of_the_last) {
+    weft::run([] {
+        int completed = 0;
+        weft::barrier barrier(2, [&] {
+            weft::this_fiber::sleep_for(1ms); // isn't cancelled
+            if (++completed == 2)
+                throw std::runtime_error("x");
+        });
+        int passed = 0;
+        auto other = weft::spawn([&] {
+            for (int i = 0; i < 2; ++i) {
+                barrier.arrive_and_wait();
+                ++passed;
+            }
+        });
+        weft::this_fiber::yield();
+        weft::move_on_after(0s, [&] { barrier.arrive_and_wait(); });
+        weft::this_fiber::yield();
+        BOOST_TEST(passed == 1);
+        BOOST_TEST(completed == 1);
+        weft::this_fiber::yield();
+        BOOST_CHECK_THROW(barrier.arrive_and_wait(), std::runtime_error);
+        other.join();
+        BOOST_TEST(passed == 2);
+    });
+}

@@ -1,7 +1,8 @@
 // barrier: a number of fibers and plain threads meet, again and again. As std::barrier.
 //
 // A phase ends when as many have arrived as are expected; then the completion function runs, on the last to arrive, before
-// anybody goes on. It must not throw, and must not use the barrier.
+// anybody goes on. It may wait, and isn't cancelled then; it must not use the barrier. If it throws, the phase ends all the same, and the
+// exception is the last one's.
 //
 // Must outlive every call of its members: the last to arrive may still be in there when the others go on.
 #pragma once
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 
 #include <weft/clock.hpp>
@@ -52,6 +54,7 @@ public:
 
 private:
     std::uint64_t arrive_as(std::ptrdiff_t leaving);
+    std::exception_ptr complete() const noexcept;
 
     mutable detail::biased_lock lock_; // guards the rest
     std::ptrdiff_t expected_;
