@@ -233,3 +233,31 @@ BOOST_AUTO_TEST_CASE(may_end_as_soon_as_the_value_is_there) {
     support::short_lived([] { return std::make_unique<both>(); }, [](both& one) { one.future.get(); },
                          [](both& one) { one.promise.set_value(1); });
 }
+
+BOOST_AUTO_TEST_CASE(a_value_that_cannot_be_moved_leaves_the_promise_open) {
+    struct picky {
+        explicit picky(int& left_) : left(left_) {}
+        picky(picky const& other) : left(other.left) {
+            if (--left == 0)
+                throw std::runtime_error("x");
+        }
+        picky& operator=(picky const&) = delete;
+        ~picky() = default;
+        int& left; // copies until one fails
+    };
+    bool failed = true;
+    for (int which = 1; failed; ++which) {
+        int left = which;
+        weft::promise<picky> promise;
+        auto future = promise.get_future();
+        failed = false;
+        try {
+            promise.set_value(picky(left));
+        } catch (std::runtime_error const&) {
+            failed = true;
+            BOOST_TEST(!future.ready());
+            promise.set_value(picky(left));
+        }
+        BOOST_TEST(future.ready());
+    }
+}

@@ -36,7 +36,12 @@ template <class T> struct shared_outcome {
     void set(result<T> what) {
         if (taken.exchange(true, std::memory_order_acq_rel))
             throw std::future_error(std::future_errc::promise_already_satisfied);
-        outcome.emplace(std::move(what));
+        try {
+            outcome.emplace(std::move(what));
+        } catch (...) {
+            taken.store(false, std::memory_order_release);
+            throw;
+        }
         ready.set();
     }
 };
