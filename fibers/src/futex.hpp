@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <climits>
@@ -20,6 +21,7 @@ namespace weft::detail {
 // (ETIMEDOUT, EAGAIN, EINTR). weft::clock is CLOCK_MONOTONIC, which the kernel takes as it is.
 // Not noexcept: a thread that allows it may be cancelled in here.
 inline long futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline) {
+    deadline = std::max(deadline, time_point()); // the kernel refuses those before its clock began
     if (deadline != never && time_is_virtual()) [[unlikely]] // of which the kernel knows nothing
         deadline = std::chrono::steady_clock::now() + (deadline - clock::now());
     auto const since = deadline.time_since_epoch();

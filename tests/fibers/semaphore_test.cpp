@@ -192,3 +192,9 @@ BOOST_AUTO_TEST_CASE(no_permit_is_lost_between_workers_and_threads) {
     BOOST_TEST(!exceeded, "seed " << random.seed());
     BOOST_TEST(permits.available() == total);
 }
+
+BOOST_AUTO_TEST_CASE(a_deadline_long_ago_is_over_for_plain_threads_too) {
+    weft::semaphore permits(0);
+    BOOST_TEST(!permits.try_acquire_until(weft::time_point::min()));
+    BOOST_TEST(!permits.try_acquire_until(weft::time_point() - 1h));
+}
