@@ -42,6 +42,7 @@ struct offload_pool::state {
 namespace {
 
 constexpr std::size_t most_threads = 1024;
+constexpr std::size_t most_places = 1'000'000;
 
 offload_pool& default_pool() {
     static auto* const one = new offload_pool; // never destroyed: abandoned calls may outlive main()
@@ -54,6 +55,8 @@ offload_pool::offload_pool(options const& wanted)
     : state_([&wanted] {
           if (wanted.threads < 1 || wanted.threads > most_threads)
               throw std::invalid_argument("weft::offload_pool: options::threads must be from 1 to 1024");
+          if (wanted.queue > most_places)
+              throw std::invalid_argument("weft::offload_pool: options::queue must be at most 1000000");
           return std::make_unique<state>(wanted);
       }()) {}
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <set>
@@ -204,6 +205,12 @@ BOOST_AUTO_TEST_CASE(a_thousand_calls_at_once) {
         BOOST_TEST(sum == 499'500);
         BOOST_TEST(support::thread_count() < 40);
     });
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_has_limits) {
+    BOOST_CHECK_THROW(weft::offload_pool({.threads = 0}), std::invalid_argument);
+    BOOST_CHECK_THROW(weft::offload_pool({.threads = 1025}), std::invalid_argument);
+    BOOST_CHECK_THROW(weft::offload_pool({.queue = SIZE_MAX}), std::invalid_argument);
 }
 
 BOOST_AUTO_TEST_CASE(the_child_of_a_fork_offloads_again) {

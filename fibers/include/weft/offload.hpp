@@ -129,8 +129,8 @@ void make_elsewhere(std::unique_ptr<offloaded_task>& task, offload_options const
 class offload_pool {
 public:
     struct options {
-        std::size_t threads = 32;          // at most; at least 1
-        std::size_t queue = 1024;          // calls that wait for a thread; more wait for a place
+        std::size_t threads = 32; // so many at most; from 1 to 1024
+        std::size_t queue = 1024; // calls that wait for a thread, at most 1,000,000; more wait for a place
         std::size_t stack_size = 8 << 20;  // of a thread, in bytes
         char const* name = "offload pool"; // for messages and reports; a string literal
     };
