@@ -1,15 +1,17 @@
 // cancel_scope: a stretch of a fiber's work that can be cancelled, or that ends at a deadline.
 //
 //     weft::cancel_scope scope(2s);
-//     ssize_t const n = recv(fd, buffer, sizeof buffer, 0); // -1 with ECANCELED when 2 s are over
+//     bool const in_time = scope.run([&] { n = recv(fd, buffer, sizeof buffer, 0); }); // -1 with ECANCELED when 2 s are over
 //
-// What is cancelled stays so (it is level-triggered): until the scope is left, every wait in it ends at once. weft's own calls throw
-// weft::cancelled; patched calls of libc, which can carry no exception, return -1 with ECANCELED. A C library that a request calls
-// inherits the request's deadline that way.
+// What is cancelled stays so (it is level-triggered): until the scope is left, every wait in it ends at once, and calls that may wait fail
+// even if they needn't. weft's own calls throw weft::cancelled; patched calls of libc, which can carry no exception, return -1 with
+// ECANCELED. A C library that a request calls inherits the request's deadline that way. run() catches weft::cancelled where it is this
+// scope's; without it, it goes on past the scope's end.
 //
 // Scopes nest: a scope is cancelled as well when one around it is, but for a shielded one. Not cancelled are waits for locks (of
-// pthread, and a fiber's handle that is destroyed), which the code around relies on; and calls of weft's while an exception is in flight,
-// so that nothing is thrown while unwinding.
+// pthread, and what the standard library makes of futexes), which the code around relies on; name look-ups and other calls that can't be
+// taken back; and calls of weft's while an exception is in flight, so that nothing is thrown while unwinding. A handle that is destroyed
+// waits, too, but cancels the fiber that it waits for.
 //
 // A scope is entered where it is made and left where it is destroyed, by one fiber, inner ones first. Its members may be called by
 // every fiber of the same worker. Throws std::logic_error where it can't be: off fibers, or on another worker.
@@ -88,13 +90,14 @@ private:
     detail::fiber_core* fiber_;
 };
 
-// Calls function() for no longer than that. True if it returned by itself, false if its waits were ended.
+// Calls function(), whose waits end at the limit: a duration or a time_point. True if it returned by itself, and no patched call in it failed by
+// ECANCELED because of the limit.
 template <class Time, class F> bool move_on_after(Time limit, F&& function) {
     cancel_scope scope(limit);
     return scope.run(std::forward<F>(function));
 }
 
-// The same, where being late is an error: returns what function() does, throws std::system_error (timed_out) if its waits were ended.
+// The same, where being late is an error: returns what function() does, throws std::system_error (timed_out) where move_on_after says false.
 template <class Time, class F> auto fail_after(Time limit, F&& function) {
     using result = std::invoke_result_t<F&>;
     cancel_scope scope(limit);
