@@ -5,6 +5,8 @@
 //     loaded.call([&] { table = load(); }); // whoever comes meanwhile waits until it has returned
 //
 // If the function throws, whoever ran it gets the exception, and the next one that asks, or waits, runs its own.
+//
+// Must outlive every call of its members: who has run the function may still be in there when others have seen that it is done.
 #pragma once
 
 #include <atomic>

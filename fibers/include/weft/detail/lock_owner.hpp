@@ -1,5 +1,6 @@
 // lock_owner: who holds a lock that knows its owner. A number that no other fiber or thread of the process has: a fiber's own, a
-// plain thread's id, and for a worker's main fiber (and its scheduler) the id of their thread.
+// plain thread's id, and for a worker's main fiber (and its scheduler) the id of their thread. In 30 bits, as pthread's locks have room
+// for no more: a fiber that lives on while 2^30 others are spawned meets one with its number.
 #pragma once
 
 #include <weft/detail/system_call.hpp>
