@@ -9,7 +9,7 @@
 // doesn't overtake. Usable by fibers of all workers and by plain threads, any number on either side.
 //
 // After close(), nothing goes in any more; what is in the channel comes out, and then receivers are told that it is closed. Senders that
-// wait at that moment keep their values, and are told so.
+// wait at that moment are told so; send_until and send_for leave them their values.
 //
 // T is moved while the channel is locked: moving must not throw, wait, or use the channel. Waiting calls throw weft::cancelled; nothing
 // has been sent or received then.

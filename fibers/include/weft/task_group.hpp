@@ -203,7 +203,7 @@ public:
 
     // Waits until no fiber is left in the group. Throws exception_group if any failed; else weft::cancelled, if the caller is.
     // Cancelled by a scope around the group, it still waits for the fibers, which are cancelled, too; by one that lies inside
-    // the group's block, it returns at once, and they go on. More may be spawned afterwards.
+    // the group's block, it throws weft::cancelled at once, and they go on. More may be spawned afterwards.
     void wait();
 
     // Cancels every fiber that is in the group now or later.

@@ -1,4 +1,5 @@
-// All of weft, but for the testing kit: weft/testing.hpp.
+// All of weft, but for the testing kit, weft/testing.hpp, and for what includes much of Asio: weft/net/use_fiber.hpp and
+// weft/net/io_context_for_this_worker.hpp.
 #pragma once
 
 #include <weft/as_completed.hpp>

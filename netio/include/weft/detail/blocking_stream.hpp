@@ -50,7 +50,8 @@ public:
         return count;
     }
 
-    // Bounds every later read and write: past `deadline` they fail with boost::asio::error::timed_out. `never` lifts it.
+    // Bounds every later read and write: those that have to wait past `deadline`, one point in time for all, fail with
+    // boost::asio::error::timed_out; the stream stays open. `never` lifts it.
     void expires_at(time_point deadline) noexcept { deadline_ = deadline; }
     template <class Rep, class Period>
     void expires_after(std::chrono::duration<Rep, Period> duration) noexcept {

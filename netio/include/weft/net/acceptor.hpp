@@ -26,7 +26,7 @@ struct acceptor_options {
     // Connections that the kernel keeps for us, at most (and at most net.core.somaxconn).
     int backlog = 4096;
 
-    // Called when accept() begins to back off, with the error and the first pause.
+    // Called when accept() begins to back off, with the error and the first pause. Must not throw.
     std::function<void(error_code error, std::chrono::milliseconds pause)> on_shortage;
 };
 
@@ -49,7 +49,8 @@ public:
     ~acceptor() { close(); }
     void swap(acceptor& other) noexcept;
 
-    // Waits for a connection. After stop() or close(): boost::asio::error::operation_aborted.
+    // Waits for a connection. After stop() or close(): boost::asio::error::operation_aborted. If the fiber is cancelled, weft::cancelled, or, in
+    // the second form, operation_aborted, too: this_fiber::is_cancelled() tells which. Else throws boost::system::system_error.
     tcp_stream accept();
     tcp_stream accept(error_code& error) noexcept;
 
@@ -58,7 +59,7 @@ public:
     bool recover(int error) noexcept;
     void succeeded() noexcept { policy_.succeeded(); }
 
-    // Makes accept() return, now and later. The port stays taken until close().
+    // Makes accept() fail, now and later. The port stays taken until close().
     void stop() noexcept;
     void close() noexcept;
 

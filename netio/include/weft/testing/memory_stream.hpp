@@ -36,8 +36,8 @@ namespace weft::testing {
 
 using net::error_code;
 
-// read_some, write_some and expires_after are as tcp_stream's, with these differences: the end comes once all bytes before it are read; what one
-// call writes isn't mixed with another's; fewer bytes are written if limit_writes() says so; a deadline counts for calls that have to wait.
+// read_some, write_some and expires_after are as tcp_stream's, but: what one call writes isn't mixed with another's, and fewer bytes are written
+// if limit_writes() says so.
 class memory_stream : public weft::detail::blocking_stream<memory_stream> {
 public:
     using side = net::tcp_stream::side;
