@@ -35,7 +35,7 @@ struct posted_function : detail::inbox_message {
 // The worker exists.
 void post_to(detail::worker& target, std::function<void()> function) {
     auto message = std::make_unique<posted_function>(std::move(function));
-    if (!target.group().begin_more_work())
+    if (!target.group().begin_work())
         throw std::runtime_error("weft::post: the run of that worker is ending, and starts no more fibers");
     target.post(*message.release());
 }

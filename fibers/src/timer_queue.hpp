@@ -25,7 +25,7 @@ public:
             place(node, node.deadline);
     }
 
-    // Forgets all, without telling them.
+    // Forgets all, which have no deadline any more; they are not told.
     void clear() noexcept;
 
     // Forgets the node.

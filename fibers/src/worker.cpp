@@ -206,7 +206,7 @@ fiber_core& worker::obtain_fiber(std::size_t stack_size, std::size_t room) {
 void worker::start(fiber_core& fiber) noexcept {
     if (fiber.daemon)
         ++daemons_;
-    else if (live_++ == 0 && !stopping_ && !group_.begin_more_work())
+    else if (live_++ == 0 && !stopping_ && !group_.begin_work())
         stopping_ = true; // the order to stop is on its way: a daemon has spawned it meanwhile
     live_fibers_.push_back(fiber);
     make_ready(fiber);

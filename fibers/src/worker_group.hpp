@@ -24,9 +24,8 @@ class worker_group {
 public:
     explicit worker_group(run_options run) : options(std::move(run)), workers(options.workers) {}
 
-    void begin_work() noexcept { busy_.fetch_add(1, std::memory_order_relaxed); }
     // False if nothing is counted any more: the group is stopping.
-    [[nodiscard]] bool begin_more_work() noexcept {
+    [[nodiscard]] bool begin_work() noexcept {
         std::size_t busy = busy_.load(std::memory_order_relaxed);
         while (busy != 0)
             if (busy_.compare_exchange_weak(busy, busy + 1, std::memory_order_relaxed))
